@@ -1,0 +1,74 @@
+"""The daemons that a lab can run: ours, and peers unpacked (never installed) below .cache/."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shlex
+import sys
+from dataclasses import dataclass
+
+from tests.lab.system import REPOSITORY, LabError
+
+KEEPALIVED_VARIABLE = "PYKEEPALIVED_TEST_KEEPALIVED"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """A daemon that takes keepalived's command line. ``argv`` is what comes before its flags."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+def ours() -> Program:
+    """pykeepalived from this tree."""
+    installed = REPOSITORY / ".venv/bin/pykeepalived"
+    if installed.exists():
+        return Program(name="pykeepalived", argv=(str(installed),))
+    if not (REPOSITORY / "supervisor/cli.py").exists():
+        raise LabError("pykeepalived has no entry point (supervisor/cli.py); run ./run setup")
+    return Program(
+        name="pykeepalived",
+        argv=("env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "supervisor.cli"),
+    )
+
+
+def keepalived() -> Program:
+    """Debian's keepalived: $PYKEEPALIVED_TEST_KEEPALIVED (a command), or unpacked below .cache/."""
+    command = os.environ.get(KEEPALIVED_VARIABLE)
+    if command:
+        return Program(name="keepalived", argv=tuple(shlex.split(command)))
+    for pattern in ("*/usr/sbin/keepalived", "*/*/usr/sbin/keepalived"):
+        for binary in sorted((REPOSITORY / ".cache").glob(pattern)):
+            return Program(name="keepalived", argv=_unpacked(binary))
+    raise LabError(
+        "no keepalived to talk to: ./run setup unpacks Debian's below .cache/ "
+        f"(or name a command in ${KEEPALIVED_VARIABLE})"
+    )
+
+
+def _unpacked(binary: pathlib.Path) -> tuple[str, ...]:
+    """Command for a binary of an unpacked Debian package whose libraries lie beside it."""
+    root = binary.parents[2]
+    folders = [str(d) for stem in ("usr/lib", "lib") for d in sorted(root.glob(f"{stem}/*-linux-gnu"))]
+    if not folders:
+        return (str(binary),)
+    return ("env", f"LD_LIBRARY_PATH={':'.join(folders)}", str(binary))
+
+
+def program(name: str) -> Program:
+    """By short name: "ours" or "keepalived"."""
+    known = {"ours": ours, "keepalived": keepalived}
+    if name not in known:
+        raise LabError(f"no such daemon: {name} (known: {', '.join(known)})")
+    return known[name]()
+
+
+def missing(name: str) -> str | None:
+    """Why a daemon cannot run here, or None."""
+    try:
+        program(name)
+    except LabError as error:
+        return str(error)
+    return None
