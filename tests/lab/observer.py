@@ -17,6 +17,7 @@ SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33
 SO_ATTACH_FILTER = 26
 ETH_P_ALL = 3
+SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1
 BUFFER_BYTES = 64 << 20
 
 F = TypeVar("F", VrrpFrame, ArpFrame, NaFrame)
@@ -49,6 +50,7 @@ class Observer:
     def __init__(self, netns: str, dev: str) -> None:
         with in_netns(netns):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            ifindex = socket.if_nametoindex(dev)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
         except PermissionError:  # in a user namespace: as much as the host allows
@@ -58,6 +60,9 @@ class Observer:
         program = struct.pack("HxxxxxxP", len(_FILTER), ctypes.addressof(blob))
         self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
         self._socket.bind((dev, ETH_P_ALL))
+        # a bridge hands frames between two of its ports to itself only when it is promiscuous
+        request = struct.pack("iHH8x", ifindex, PACKET_MR_PROMISC, 0)
+        self._socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
         self._socket.setblocking(False)
         self._lock = threading.Lock()
         self._frames: list[Frame] = []
