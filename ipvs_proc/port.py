@@ -124,8 +124,11 @@ def explain(operation: Operation, code: int, kernel_says: str = "") -> IpvsError
                 f"weight {d.weight} or thresholds (upper {d.upper_threshold}, lower {d.lower_threshold}) "
                 "are out of range: lthreshold may not be above uthreshold"
             )
-        case ((AddDestination() | EditDestination()), errno.EINVAL):
-            hint = "the kernel does not take this address or forwarding method for this service"
+        case ((AddDestination(destination=d) | EditDestination(destination=d)), errno.EINVAL):
+            hint = (
+                f"the kernel takes no server {d.key.address} here: the address must be a unicast address "
+                "of a family and kind that the service can forward to, and the network must be up"
+            )
         case _, errno.EPERM:
             hint = "not permitted: the ipvs worker needs CAP_NET_ADMIN"
         case _:
