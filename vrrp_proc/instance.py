@@ -1,15 +1,85 @@
-"""One virtual router: the state machine (interface landed first, see the next commit for the inside)."""
+"""One virtual router: the state machine of RFC 9568 section 6.4 and RFC 3768 section 6.4, sans-IO.
+
+``Instance.handle(event, now)`` and ``Instance.wake(now, drained=...)`` return what is to be done, in order.
+Every timer is a stored instant: what is not stored cannot fire. Versions 2 and 3 differ by a
+``timers.Profile``. ``TABLE`` has an entry for every state and event; an ignored event says why.
+
+How a mastership begins: record (intent), advert, addresses, announcements. How it ends: record, priority
+0 where it helps, addresses off, record. A rejected packet touches no timer.
+"""
 
 from __future__ import annotations
 
-from keepalived_conf.model import IpAddress, VrrpInstance
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from keepalived_conf.model import IpAddress, VirtualAddress, VrrpInstance
+from vrrp_proc import events as ev
 from vrrp_proc.counters import Counters
-from vrrp_proc.effects import Effect, State
-from vrrp_proc.events import Event
+from vrrp_proc.effects import (
+    Announce,
+    AnnounceKind,
+    Cause,
+    Effect,
+    InstallAddresses,
+    ReadPending,
+    Reason,
+    Resumed,
+    SaveRecord,
+    SendAdvert,
+    State,
+    Transition,
+    Trigger,
+    VerifyAddresses,
+    WithdrawAddresses,
+)
+from vrrp_proc.events import AdvertReceived, Event, ResumePlan, Rule
+from vrrp_proc.garp_plan import GarpPlan
+from vrrp_proc.notices import NoticeLimiter
+from vrrp_proc.packet import Remark
+from vrrp_proc.record import Fence, RecordState, ResumeRecord, digest_addresses, digest_name
+from vrrp_proc.resume import OWNER_PRIORITY, beats, judge_mastership
+from vrrp_proc.timers import (
+    Profile,
+    fence_deadline,
+    fence_margin_s,
+    next_on_grid,
+    profile,
+    seconds,
+    survival_s,
+)
+
+INSTALL_RETRY_S: Final = 5.0
+STALL_QUEUE_MAX: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ignored:
+    """Table entry: nothing happens, and why that is right."""
+
+    because: str
+
+
+def same_router(old: VrrpInstance, new: VrrpInstance) -> bool:
+    """Can ``Reconfigured`` turn the one into the other? Else: stop the old instance, start a new one.
+
+    Interface, family, version and VRID say which virtual router this is, and the way packets go decides
+    which sockets it has."""
+    return all(
+        getattr(old, name) == getattr(new, name)
+        for name in ("name", "interface", "family", "version", "virtual_router_id")
+    ) and bool(old.unicast_peers) == bool(new.unicast_peers)
+
+
+def all_addresses(config: VrrpInstance) -> tuple[VirtualAddress, ...]:
+    """What the master puts on interfaces: the advertised addresses, then the excluded ones."""
+    return config.virtual_addresses + config.virtual_addresses_excluded
 
 
 class Instance:
-    """A virtual router of one interface, family and VRID. Sans-IO: see ``handle`` and ``wake``."""
+    """A virtual router. All instants are CLOCK_BOOTTIME seconds; ``now`` never runs backwards."""
 
     def __init__(
         self,
@@ -20,29 +90,855 @@ class Instance:
         ifindex: int,
         link_up: bool,
     ) -> None:
-        """``local_address``: what adverts are sent from. Nothing happens before ``Startup``."""
-        self.config = config
-        self.generation = generation
-        self.state = State.INIT
-        self.counters = Counters()
-        raise NotImplementedError
+        """``local_address``: what adverts are sent from; None is a fault. Nothing happens before
+        ``Startup``."""
+        self.config: VrrpInstance = config
+        self.generation: int = generation
+        self.local_address: IpAddress | None = local_address
+        self.ifindex: int = ifindex
+        self.state: State = State.INIT
+        self.since_at: float = 0.0
+        self.priority: int = config.priority
+        """Effective priority."""
+        self.counters: Counters = Counters()
+        self.master_address: IpAddress | None = None
+        """Source of the last accepted advert (BACKUP) or our own address (MASTER)."""
+        self.master_priority: int | None = None
+        self.last_cause: Cause | None = None
+        self.last_own_advert_at: float | None = None
+        self.last_accepted_advert_at: float | None = None
+        self._link_up = link_up
+        self._profile: Profile = profile(config.version)
+        self._learned_cs = config.advert_int_cs
+        self._down_at: float | None = None
+        self._advert_at: float | None = None
+        self._preempt_until_at: float | None = None
+        self._preempting = False
+        self._garp = GarpPlan()
+        self._limiter = NoticeLimiter()
+        self._name_digest = digest_name(config.name)
+        self._addresses_digest = digest_addresses(all_addresses(config))
+        self._ticket = 0
+        self._installing: set[int] = set()
+        self._announcing: set[int] = set()
+        self._settled = False
+        """The takeover's addresses were acknowledged once; what is added or repaired later is verified by
+        every resume anyway."""
+        self._verifying = False
+        self._announce_when_verified = False
+        self._leaving: int | None = None
+        self._leaving_fence: Fence | None = None
+        self._retry: tuple[VirtualAddress, ...] = ()
+        self._retry_at: float | None = None
+        self._unsent_own_advert_at: float | None = None
+        self._blind = False
+        self._postponed = False
+        self._verify_after_stall = False
+        self._stall_queue: deque[AdvertReceived] = deque(maxlen=STALL_QUEUE_MAX)
+
+    # --- what the shell calls -----------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take one event at ``now``; what is to be done about it, in order."""
-        raise NotImplementedError
+        """Take one event; the answer is what is to be done about it, in order."""
+        entry = TABLE[self.state][type(event)]
+        if isinstance(entry, Ignored):
+            if isinstance(event, AdvertReceived):
+                self.counters.adverts_ignored += 1
+            return []
+        return entry(self, event, now)
 
     def wake(self, now: float, *, drained: bool) -> list[Effect]:
         """Act on every timer that is due at ``now``; harmless when none is.
 
         ``drained``: the receive queue was seen empty at or after ``now``. When it was not and an
         election (or a send after a stall) is due, the answer is ``[ReadPending()]`` and nothing else."""
-        raise NotImplementedError
+        if self.state is State.BACKUP and self._down_at is not None and now >= self._down_at:
+            return self._down_timer_fired(now) if drained else [ReadPending()]
+        if self.state is not State.MASTER:
+            if drained:
+                self._blind = False
+            return []
+        if self.stalled(now):
+            if not drained:
+                return [ReadPending()]
+            queued, blind = tuple(self._stall_queue), self._blind
+            return self.after_stall(queued, now, blind)
+        if drained:
+            self._blind = False
+        return self._master_timers(now)
 
     def next_deadline(self) -> float | None:
         """When ``wake`` has something to do next (CLOCK_BOOTTIME s); None: only an event can help."""
-        raise NotImplementedError
+        if self.state is State.BACKUP:
+            return self._down_at
+        if self.state is State.MASTER:
+            instants = (self._advert_at, self._garp.next_at(), self._retry_at)
+            return min((at for at in instants if at is not None), default=None)
+        return None
+
+    def stalled(self, now: float) -> bool:
+        """Master, and a whole interval late with an advert: others may have acted meanwhile.
+
+        While that is so, adverts given to ``handle`` are only collected; ``wake`` decides by the resume
+        rule."""
+        return (
+            self.state is State.MASTER
+            and self._advert_at is not None
+            and now - self._advert_at >= seconds(self.config.advert_int_cs)
+        )
+
+    def after_stall(self, queued: Sequence[AdvertReceived], now: float, blind: bool) -> list[Effect]:
+        """Rule 2 for a living master that fell silent. ``queued``: all that was received meanwhile.
+
+        ``wake`` calls it by itself with what ``handle`` has collected."""
+        self._stall_queue.clear()
+        self._blind = False
+        self.counters.stalls += 1
+        gap_s = self._gap_s(now) or 0.0
+        plan = judge_mastership(
+            queued,
+            now=now,
+            last_own_advert_at=self.last_own_advert_at,
+            own_priority=self.priority,
+            local_address=self.local_address,
+            config=self.config,
+            blind=blind,
+        )
+        effects: list[Effect] = list(
+            self._limiter.notice(
+                "vrrp.stalled",
+                "warning",
+                f"silent as master for {gap_s:.3f} s (rule {plan.rule}): the process did not run",
+                now,
+                gap_s=gap_s,
+                rule=str(plan.rule),
+            )
+        )
+        if plan.rule in (Rule.YIELD, Rule.STEP_DOWN_BLIND):
+            return effects + self._lose(plan, now, Trigger.STALL)
+        long = gap_s >= survival_s(self.config.advert_int_cs, self.config.down_timer_adverts)
+        effects += self._advertise(now)
+        if long or self._verify_after_stall:
+            self._verify_after_stall = False
+            effects.append(self._verify())
+        if plan.announce_all:
+            bursts = self._garp.takeover(self.config, now)
+            effects += self._announce("resume", bursts[0][1], all_addresses(self.config))
+        return self._saved(effects, now)
+
+    @property
+    def record_state(self) -> RecordState:
+        """The state as the record says it."""
+        if self.state is State.MASTER:
+            return RecordState.MASTER if self._settled else RecordState.BECOMING_MASTER
+        if self._leaving is not None:
+            return RecordState.LEAVING
+        return _RECORD_STATE[self.state]
 
     @property
     def quiet(self) -> bool:
         """Shut down completely: state INIT, and the addresses are acknowledged to be gone."""
-        raise NotImplementedError
+        return self.state is State.INIT and self._leaving is None
+
+    @property
+    def master_interval_cs(self) -> int:
+        """Active_Adver_Interval: the learned one in version 3, our own in version 2."""
+        return self._learned_cs if self._profile.learns_interval else self.config.advert_int_cs
+
+    def faults(self) -> tuple[str, ...]:
+        """What keeps this router from taking part, in words."""
+        causes: list[str] = []
+        if not self._link_up and not self.config.dont_track_primary:
+            causes.append(f"interface {self.config.interface} is down")
+        if self.local_address is None:
+            causes.append(f"interface {self.config.interface} has no address to send from")
+        return tuple(causes)
+
+    def record(self, now: float) -> ResumeRecord:
+        """What a next incarnation needs, as of now."""
+        return ResumeRecord(
+            state=self.record_state,
+            name_digest=self._name_digest,
+            generation=self.generation,
+            family=self.config.family,
+            version=self.config.version,
+            virtual_router_id=self.config.virtual_router_id,
+            priority=self.priority,
+            base_priority=self.config.priority,
+            advert_int_cs=self.config.advert_int_cs,
+            down_timer_adverts=self.config.down_timer_adverts,
+            preempt=self.config.preempt,
+            preempt_delay_s=self.config.preempt_delay_s,
+            addresses_digest=self._addresses_digest,
+            ifindex=self.ifindex,
+            local_address=self.local_address,
+            saved_at=now,
+            since_at=self.since_at,
+            master_interval_cs=self._learned_cs,
+            master_address=self.master_address,
+            master_priority=self.master_priority,
+            last_own_advert_at=self.last_own_advert_at,
+            last_accepted_advert_at=self.last_accepted_advert_at,
+            down_at=self._down_at,
+            advert_at=self._advert_at,
+            preempt_until_at=self._preempt_until_at,
+            announcing=bool(self._announcing) or self._announce_when_verified,
+            garp_delayed_at=self._garp.delayed_at,
+            garp_refresh_at=self._garp.refresh_at,
+            garp_lower_at=self._garp.lower_at,
+            preempting=self._preempting,
+        )
+
+    # --- start and resume ---------------------------------------------------------------------
+
+    def _startup(self, event: ev.Startup, now: float) -> list[Effect]:
+        plan = event.plan or ResumePlan(rule=Rule.FRESH)
+        record = plan.record
+        if record is None or plan.rule is Rule.FRESH:
+            return self._start_fresh(plan, now)
+        self._restore(record)
+        if plan.rule in (Rule.CONTINUE, Rule.CONTINUE_UNCONTESTED):
+            self.state = State.MASTER
+            return self._check_faults(now, Trigger.RESUME) or self._resume_master(plan, record, now)
+        if plan.rule in (Rule.YIELD, Rule.STEP_DOWN_BLIND):
+            self.state = State.MASTER
+            return self._check_faults(now, Trigger.RESUME) or self._lose(plan, now, Trigger.RESUME)
+        effects: list[Effect] = []
+        if plan.rule is Rule.FAULT:
+            self.state = State.FAULT
+        else:
+            self.state = State.BACKUP
+            if self._down_at is None or plan.blind:
+                self._down_at = now + self._down_s()
+            if plan.rule is Rule.FINISH_LEAVING:
+                self._leaving_fence = self._fence_of_leaving(now, release=False)
+                effects.append(self._withdraw_all(leftovers=False))
+        effects += self._replay(plan, now)
+        cause = self._cause(Trigger.RESUME, Reason.START, rule=plan.rule)
+        heard_at = record.last_accepted_advert_at
+        effects += [
+            SaveRecord(record=self.record(now), fence=self._fence()),
+            Resumed(
+                state=self.state, cause=cause, gap_s=None if heard_at is None else now - heard_at, at=now
+            ),
+        ]
+        return effects + self._check_faults(now, Trigger.RESUME)
+
+    def _start_fresh(self, plan: ResumePlan, now: float) -> list[Effect]:
+        self._leaving_fence = self._fence_of_leaving(now, release=False)
+        effects: list[Effect] = [self._withdraw_all(leftovers=True)]
+        self.since_at = now
+        if self.faults():
+            return effects + self._enter(
+                State.FAULT, now, Trigger.STARTUP, Reason.FAULT, "; ".join(self.faults())
+            )
+        if self.priority == OWNER_PRIORITY and self.config.state == "MASTER":
+            cause = self._cause(Trigger.STARTUP, Reason.OWNER, rule=plan.rule)
+            return effects + self._become_master(now, cause)
+        self._down_at = now + self._down_s()
+        effects += self._enter(State.BACKUP, now, Trigger.STARTUP, Reason.START, f"rule {plan.rule}")
+        return effects + self._replay(plan, now)
+
+    def _restore(self, record: ResumeRecord) -> None:
+        self.priority = record.priority
+        self.since_at = record.since_at
+        self.master_address = record.master_address
+        self.master_priority = record.master_priority
+        self.last_own_advert_at = record.last_own_advert_at
+        self.last_accepted_advert_at = record.last_accepted_advert_at
+        self._learned_cs = record.master_interval_cs
+        self._down_at = record.down_at
+        self._advert_at = record.advert_at
+        self._preempt_until_at = record.preempt_until_at
+        self._preempting = record.preempting
+        self._garp.delayed_at = record.garp_delayed_at
+        self._garp.refresh_at = record.garp_refresh_at
+        self._garp.lower_at = record.garp_lower_at
+
+    def _resume_master(self, plan: ResumePlan, record: ResumeRecord, now: float) -> list[Effect]:
+        """Rules 2b and 2c: advertise first, everything else may take its time."""
+        gap_s = self._gap_s(now)
+        self._announce_when_verified = plan.announce_all
+        self._settled = record.state is RecordState.MASTER
+        unfinished = record.announcing or record.state is RecordState.BECOMING_MASTER
+        if plan.announce_all and not unfinished:
+            self._garp.takeover(self.config, now)
+        effects = self._advertise(now)
+        effects.append(self._verify())
+        cause = self._cause(Trigger.RESUME, Reason.START, rule=plan.rule)
+        effects.append(Resumed(state=State.MASTER, cause=cause, gap_s=gap_s, at=now))
+        return self._saved(effects, now)
+
+    def _replay(self, plan: ResumePlan, now: float) -> list[Effect]:
+        """Queued adverts, as a backup sees them; a blind one then waits a full down timer at least."""
+        effects: list[Effect] = []
+        if self.state is State.BACKUP:
+            for heard in plan.replay:
+                effects += self._advert_as_backup(heard, now)
+            if plan.blind and self._down_at is not None:
+                self._down_at = max(self._down_at, now + self._down_s())
+        return effects
+
+    # --- backup -------------------------------------------------------------------------------
+
+    def _advert_as_backup(self, event: AdvertReceived, now: float) -> list[Effect]:
+        effects = self._note_advert(event, now)
+        advert, at = event.advert, min(event.received_at, now)
+        if advert.priority == 0:
+            self.counters.priority_zero_received += 1
+            self._down_at = at + self._profile.skew_s(self.priority, self.master_interval_cs)
+            self.master_address, self.master_priority = event.source, 0
+            self.last_accepted_advert_at = at
+            self._preempting = self._postponed = False
+            return self._saved(effects, now)
+        if not self._yields_to(advert.priority, at):
+            self.counters.adverts_discarded += 1
+            if self._preempting:
+                return effects
+            self._preempting = True
+            return self._saved(effects, now)
+        self._learn(event, at)
+        return self._saved(effects, now)
+
+    def _yields_to(self, priority: int, at: float) -> bool:
+        """Does a backup accept this advert? RFC 9568 section 6.4.2; preempt_delay as keepalived:
+        it runs from the first lower advert, and a higher or equal one stops it."""
+        if priority >= self.priority:
+            self._preempt_until_at = None
+            return True
+        if not self.config.preempt:
+            return True
+        if self.config.preempt_delay_s <= 0:
+            return False
+        if self._preempt_until_at is None:
+            self._preempt_until_at = at + self.config.preempt_delay_s
+        return at < self._preempt_until_at
+
+    def _learn(self, event: AdvertReceived, at: float) -> None:
+        """An accepted master: its interval, and a whole down timer from the arrival of its advert."""
+        if event.source != self.master_address:
+            self._limiter.reset()
+        self.master_address, self.master_priority = event.source, event.advert.priority
+        self.last_accepted_advert_at = at
+        self._learned_cs = event.advert.interval_cs
+        self._preempting = self._postponed = False
+        self._down_at = at + self._down_s()
+
+    def _down_timer_fired(self, now: float) -> list[Effect]:
+        assert self._down_at is not None
+        if self._blind and not self._postponed:
+            # Adverts may have been lost, so silence proves nothing. Once only: a flood that overflows
+            # the queue for ever must not keep the segment without a master.
+            self._blind = False
+            self._postponed = True
+            self._down_at = now + self._down_s()
+            return [SaveRecord(record=self.record(now), fence=self._fence())]
+        self._blind = False
+        if self.priority == OWNER_PRIORITY:
+            reason = Reason.OWNER
+        elif self._preempting:
+            reason = Reason.PREEMPTED
+        else:
+            reason = Reason.PRIORITY_ZERO if self.master_priority == 0 else Reason.NO_RESPONSE
+        return self._become_master(now, self._cause(Trigger.TIMER, reason, late_s=now - self._down_at))
+
+    # --- becoming and being master ------------------------------------------------------------
+
+    def _become_master(self, now: float, cause: Cause) -> list[Effect]:
+        """One list in the order of RFC 9568 section 6.4.2: advert, addresses, announcements."""
+        old, self.state = self.state, State.MASTER
+        self.since_at = now
+        self.last_cause = cause
+        self.counters.become_master += 1
+        self._down_at = self._preempt_until_at = None
+        self._preempting = self._postponed = False
+        self._leaving = self._leaving_fence = None
+        self._limiter.reset()
+        self.master_address, self.master_priority = self.local_address, self.priority
+        self._advert_at = now + seconds(self.config.advert_int_cs)
+        self._unsent_own_advert_at = self.last_own_advert_at
+        self.last_own_advert_at = now
+        addresses = all_addresses(self.config)
+        self._settled = not addresses
+        install = self._install(addresses)
+        announce: list[Effect] = []
+        for kind, copies in self._garp.takeover(self.config, now):
+            announce += self._announce(kind, copies, addresses)
+        save = SaveRecord(record=self.record(now), fence=self._fence())
+        transition = Transition(from_state=old, to_state=State.MASTER, cause=cause, at=now)
+        return [save, self._send(self.priority), *install, *announce, transition]
+
+    def _master_timers(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._advert_at is not None and now >= self._advert_at:
+            effects += self._advertise(now)
+        addresses = all_addresses(self.config)
+        later: list[Effect] = []
+        for kind, copies in self._garp.due(self.config, now):
+            later += self._announce(kind, copies, addresses)
+        if self._retry_at is not None and now >= self._retry_at:
+            retry, self._retry, self._retry_at = self._retry, (), None
+            later += [*self._install(retry), *self._announce("repair", self.config.garp_master_repeat, retry)]
+        if not effects and not later:
+            return []
+        return [*effects, SaveRecord(record=self.record(now), fence=self._fence()), *later]
+
+    def _advertise(self, now: float) -> list[Effect]:
+        """One advert now; the grid stays where it is."""
+        interval_s = seconds(self.config.advert_int_cs)
+        due_at = now if self._advert_at is None else self._advert_at
+        self._advert_at = next_on_grid(due_at, interval_s, now)
+        self._unsent_own_advert_at = self.last_own_advert_at
+        self.last_own_advert_at = now
+        return [self._send(self.priority)]
+
+    def _advert_as_master(self, event: AdvertReceived, now: float) -> list[Effect]:
+        if self.stalled(now):
+            self._stall_queue.append(event)
+            return []
+        if self.priority == OWNER_PRIORITY and self.config.owner_ignore_adverts:
+            self.counters.adverts_ignored += 1
+            text = f"{event.source} advertises priority {event.advert.priority} for addresses we own"
+            return list(self._limiter.notice("vrrp.owner_ignores", "warning", text, now))
+        effects = self._note_advert(event, now)
+        priority = event.advert.priority
+        if priority == 0:
+            self.counters.priority_zero_received += 1
+            effects += self._advertise(now)
+            self._advert_at = now + seconds(self.config.advert_int_cs)
+            return self._saved(effects, now)
+        ours = self.local_address is not None and int(event.source) == int(self.local_address)
+        if ours and priority == self.priority:
+            text = "our own advert came back, or another router uses our address and priority"
+            return [*effects, *self._limiter.notice("vrrp.own_advert", "warning", text, now)]
+        if not beats(priority, event.source, self.priority, self.local_address):
+            return effects + self._losing_advert(now)
+        if priority == OWNER_PRIORITY == self.priority:
+            text = f"two routers claim to own the addresses (priority 255): {event.source} and us"
+            effects += self._limiter.notice("vrrp.two_owners", "error", text, now)
+        if self.config.higher_prio_send_advert:
+            effects += self._advertise(now)
+        plan = ResumePlan(rule=Rule.YIELD, decisive=event)
+        return effects + self._lose(plan, now, Trigger.ADVERT)
+
+    def _losing_advert(self, now: float) -> list[Effect]:
+        """RFC 9568 section 6.4.3: answer at once, so that the other one steps down."""
+        self.counters.adverts_discarded += 1
+        effects = [] if self.config.lower_prio_no_advert else self._advertise(now)
+        later: list[Effect] = []
+        for kind, copies in self._garp.losing_advert(self.config, now):
+            later += self._announce(kind, copies, all_addresses(self.config))
+        return [*self._saved(effects, now), *later] if effects or later else []
+
+    def _addresses_installed(self, event: ev.AddressesInstalled, now: float) -> list[Effect]:
+        if event.ticket not in self._installing:
+            return []
+        self._installing.discard(event.ticket)
+        self._settled |= not self._installing and not self._verifying
+        effects: list[Effect] = []
+        for address, reason in event.failed:
+            text = f"cannot put {address.interface} on {address.dev}: {reason}; tried again soon"
+            key = str(address.interface)
+            effects += self._limiter.notice("vrrp.address_refused", "error", text, now, key=key)
+        if event.failed:
+            self._retry = tuple(dict.fromkeys((*self._retry, *(address for address, _ in event.failed))))
+            self._retry_at = now + INSTALL_RETRY_S
+        return self._saved(effects, now)
+
+    def _addresses_verified(self, event: ev.AddressesVerified, now: float) -> list[Effect]:
+        if self.stalled(now):
+            # Not ours to repair before the resume rule has said that we are still master.
+            self._verify_after_stall = True
+            return []
+        asked, self._verifying = self._verifying, False
+        wanted = set(all_addresses(self.config))
+        missing = tuple(address for address in event.missing if address in wanted)
+        effects: list[Effect] = []
+        if missing and not asked:
+            text = f"{len(missing)} of our addresses were removed by somebody else, put back"
+            effects += self._limiter.notice("vrrp.address_lost", "warning", text, now)
+        later = self._install(missing)
+        self._settled |= not self._installing
+        copies = self.config.garp_master_repeat
+        if self._announce_when_verified:
+            self._announce_when_verified = False
+            later += self._announce("resume", copies, all_addresses(self.config))
+        else:
+            later += self._announce("repair", copies, missing)
+        return [*self._saved(effects, now), *later]
+
+    def _announced(self, event: ev.Announced, now: float) -> list[Effect]:
+        if event.ticket not in self._announcing:
+            return []
+        self._announcing.discard(event.ticket)
+        return [] if self._announcing else self._saved([], now)
+
+    def _advert_not_sent(self, event: ev.AdvertNotSent, now: float) -> list[Effect]:
+        """Nobody heard us: the record must not say so, or the fence would come too late."""
+        self.counters.adverts_not_sent += 1
+        text = f"advert could not be sent: {event.reason}"
+        effects: list[Effect] = list(self._limiter.notice("vrrp.advert_not_sent", "error", text, now))
+        if self.state is State.MASTER and self._unsent_own_advert_at is not None:
+            self.last_own_advert_at = self._unsent_own_advert_at
+            return self._saved(effects, now)
+        return effects
+
+    # --- leaving ------------------------------------------------------------------------------
+
+    def _lose(self, plan: ResumePlan, now: float, trigger: Trigger) -> list[Effect]:
+        """MASTER to BACKUP: beaten (rule 2a and RFC 9568 section 6.4.3), or blind for too long (2d)."""
+        heard = plan.decisive
+        late_s = 0.0
+        self._learned_cs = self.config.advert_int_cs
+        if heard is not None:
+            at = min(heard.received_at, now)
+            late_s = now - at
+            self._learn(heard, at)
+        else:
+            self.master_address = self.master_priority = None
+            self._down_at = now + self._down_s()
+        cause = self._cause(
+            trigger,
+            Reason.BLIND if heard is None else Reason.BEATEN,
+            late_s=late_s,
+            rule=None if trigger is Trigger.ADVERT else plan.rule,
+        )
+        effects = self._leave_master(State.BACKUP, now, cause, release=False)
+        return effects + self._replay(plan, now)
+
+    def _leave_master(self, to: State, now: float, cause: Cause, *, release: bool) -> list[Effect]:
+        """Record, priority 0 if that helps anyone, addresses off; LEAVING until the kernel says so."""
+        gap_s = self._gap_s(now)
+        survival = survival_s(self.config.advert_int_cs, self.config.down_timer_adverts)
+        # After kA somebody else may be master: priority 0 would only disturb him.
+        release = release and gap_s is not None and gap_s < survival
+        self._leaving_fence = self._fence_of_leaving(now, release=release)
+        old, self.state = self.state, to
+        self.since_at = now
+        self.last_cause = cause
+        self.counters.release_master += 1
+        self._preempt_until_at = self._advert_at = self._retry_at = None
+        self._retry = ()
+        self._installing.clear()
+        self._announcing.clear()
+        self._verifying = self._announce_when_verified = self._verify_after_stall = False
+        self._stall_queue.clear()
+        self._garp.clear()
+        self._limiter.reset()
+        withdraw = self._withdraw_all(leftovers=False)
+        effects: list[Effect] = [SaveRecord(record=self.record(now), fence=self._fence())]
+        if release:
+            self.counters.priority_zero_sent += 1
+            effects.append(self._send(0))
+        return [*effects, withdraw, Transition(from_state=old, to_state=to, cause=cause, at=now)]
+
+    def _addresses_withdrawn(self, event: ev.AddressesWithdrawn, now: float) -> list[Effect]:
+        if event.ticket != self._leaving:
+            return []
+        self._leaving = self._leaving_fence = None
+        return self._saved([], now)
+
+    def _shutdown(self, event: ev.Shutdown, now: float) -> list[Effect]:
+        self._down_at = self._preempt_until_at = None
+        if self.state is State.MASTER:
+            cause = self._cause(Trigger.OPERATOR, Reason.STOP, detail=event.detail)
+            return self._leave_master(State.INIT, now, cause, release=True)
+        return self._enter(State.INIT, now, Trigger.OPERATOR, Reason.STOP, event.detail)
+
+    # --- faults -------------------------------------------------------------------------------
+
+    def _interface_up(self, event: ev.InterfaceUp, now: float) -> list[Effect]:
+        self._link_up = True
+        self.ifindex = event.ifindex
+        return self._check_faults(now, Trigger.LINK)
+
+    def _interface_down(self, event: ev.InterfaceDown, now: float) -> list[Effect]:
+        self._link_up = False
+        return self._check_faults(now, Trigger.LINK, event.detail)
+
+    def _local_address_changed(self, event: ev.LocalAddressChanged, now: float) -> list[Effect]:
+        self.local_address = event.address
+        effects = self._check_faults(now, Trigger.ADDRESS)
+        if not effects and self.state is State.MASTER:
+            self.master_address = event.address
+            return self._saved([], now)
+        return effects
+
+    def _check_faults(self, now: float, trigger: Trigger, detail: str = "") -> list[Effect]:
+        """Enter or leave FAULT as the causes say. No priority 0 goes out: without link or address it
+        cannot."""
+        faults = "; ".join(self.faults())
+        if self.state is State.INIT or bool(faults) == (self.state is State.FAULT):
+            return []
+        if self.state is State.MASTER:
+            self._down_at = None
+            cause = self._cause(trigger, Reason.FAULT, detail=detail or faults)
+            return self._leave_master(State.FAULT, now, cause, release=False)
+        if self.state is State.BACKUP:
+            self._down_at = self._preempt_until_at = None
+            return self._enter(State.FAULT, now, trigger, Reason.FAULT, detail or faults)
+        self._learned_cs = self.config.advert_int_cs
+        self.master_address = self.master_priority = None
+        if self.priority == OWNER_PRIORITY and self.config.state == "MASTER":
+            return self._become_master(now, self._cause(trigger, Reason.OWNER))
+        self._down_at = now + self._down_s()
+        return self._enter(State.BACKUP, now, trigger, Reason.FAULT_OVER, "")
+
+    # --- changes while running ----------------------------------------------------------------
+
+    def _set_priority(self, event: ev.PriorityChanged, now: float) -> list[Effect]:
+        """BACKUP: the running timer moves by the difference of the skews. MASTER: the next advert of the
+        grid carries it. An owner's priority is not changed by trackers."""
+        if self.config.priority == OWNER_PRIORITY or not 1 <= event.priority <= 255:
+            return []
+        before_s = self._down_s()
+        self.priority = min(event.priority, OWNER_PRIORITY - 1)
+        return self._shift_down_timer(before_s, now)
+
+    def _reconfigured(self, event: ev.Reconfigured, now: float) -> list[Effect]:
+        old, new = self.config, event.config
+        if not same_router(old, new):
+            raise ValueError(f"{old.name}: another virtual router; stop the old one and start a new one")
+        before_s = self._down_s()
+        self.config, self.generation = new, event.generation
+        self._addresses_digest = digest_addresses(all_addresses(new))
+        if new.priority == OWNER_PRIORITY:
+            self.priority = OWNER_PRIORITY
+        else:
+            offset = 0 if old.priority == OWNER_PRIORITY else self.priority - old.priority
+            self.priority = max(1, min(OWNER_PRIORITY - 1, new.priority + offset))
+        if self.master_address is None or self.state is not State.BACKUP:
+            self._learned_cs = new.advert_int_cs
+        if new.preempt_delay_s <= 0 or not new.preempt:
+            self._preempt_until_at = None
+        elif self._preempt_until_at is not None:
+            self._preempt_until_at = min(self._preempt_until_at, now + new.preempt_delay_s)
+        effects = self._shift_down_timer(before_s, now)
+        if self.state is State.MASTER:
+            effects = self._reconfigured_as_master(old, now)
+        return effects + self._check_faults(now, Trigger.RELOAD)
+
+    def _reconfigured_as_master(self, old: VrrpInstance, now: float) -> list[Effect]:
+        new = self.config
+        before, after = all_addresses(old), all_addresses(new)
+        removed = tuple(address for address in before if address not in set(after))
+        added = tuple(address for address in after if address not in set(before))
+        self._retry = tuple(address for address in self._retry if address in set(after))
+        self._retry_at = self._retry_at if self._retry else None
+        self._garp.reconfigure(new, now)
+        self.master_priority = self.priority
+        effects: list[Effect] = []
+        if _advert_differs(old, new) and not self.stalled(now):
+            self._advert_at = now
+            effects += self._advertise(now)
+        later: list[Effect] = []
+        if removed:
+            later.append(WithdrawAddresses(addresses=removed, ticket=self._next_ticket()))
+        later += [*self._install(added), *self._announce("master", new.garp_master_repeat, added)]
+        return [*self._saved(effects, now), *later]
+
+    def _shift_down_timer(self, before_s: float, now: float) -> list[Effect]:
+        if self._down_at is not None:
+            self._down_at += self._down_s() - before_s
+        return self._saved([], now)
+
+    # --- receiving ----------------------------------------------------------------------------
+
+    def _packet_rejected(self, event: ev.PacketRejected, now: float) -> list[Effect]:
+        """RFC 9568 section 7.1: counted and (rate limited) logged; no timer is touched."""
+        rejection = event.rejection
+        self.counters.by_reason[rejection.reason.value] += 1
+        text = f"packet from {event.source} discarded: {rejection.detail}"
+        key = rejection.reason.value
+        return list(self._limiter.notice("vrrp.packet_rejected", "warning", text, now, key=key))
+
+    def _note_advert(self, event: AdvertReceived, now: float) -> list[Effect]:
+        self.counters.adverts_received += 1
+        effects: list[Effect] = []
+        for remark in event.advert.remarks:
+            self.counters.by_reason[remark.value] += 1
+            text = f"advert from {event.source}: {_REMARKS[remark]}"
+            key = remark.value
+            effects += self._limiter.notice("vrrp.advert_remark", "warning", text, now, key=key)
+        return effects
+
+    def _receive_gap(self, _event: ev.ReceiveGap, _now: float) -> list[Effect]:
+        self._blind = True
+        return []
+
+    # --- small helpers ------------------------------------------------------------------------
+
+    def _enter(self, to: State, now: float, trigger: Trigger, reason: Reason, detail: str) -> list[Effect]:
+        """A change between states that hold no address."""
+        cause = self._cause(trigger, reason, detail=detail)
+        old, self.state = self.state, to
+        self.since_at = now
+        self.last_cause = cause
+        return [
+            SaveRecord(record=self.record(now), fence=self._fence()),
+            Transition(from_state=old, to_state=to, cause=cause, at=now),
+        ]
+
+    def _cause(
+        self,
+        trigger: Trigger,
+        reason: Reason,
+        *,
+        late_s: float = 0.0,
+        rule: Rule | None = None,
+        detail: str = "",
+    ) -> Cause:
+        return Cause(
+            trigger=trigger,
+            reason=reason,
+            own_priority=self.priority,
+            peer=None if self.state is State.MASTER and reason is not Reason.BEATEN else self.master_address,
+            peer_priority=(
+                None if self.state is State.MASTER and reason is not Reason.BEATEN else self.master_priority
+            ),
+            late_s=late_s,
+            rule=rule,
+            detail=detail,
+        )
+
+    def _down_s(self) -> float:
+        return self._profile.down_s(self.priority, self.master_interval_cs, self.config.down_timer_adverts)
+
+    def _gap_s(self, now: float) -> float | None:
+        return None if self.last_own_advert_at is None else now - self.last_own_advert_at
+
+    def _next_ticket(self) -> int:
+        self._ticket += 1
+        return self._ticket
+
+    def _send(self, priority: int) -> SendAdvert:
+        self.counters.adverts_sent += 1
+        return SendAdvert(priority=priority)
+
+    def _install(self, addresses: tuple[VirtualAddress, ...]) -> list[Effect]:
+        if not addresses:
+            return []
+        ticket = self._next_ticket()
+        self._installing.add(ticket)
+        return [InstallAddresses(addresses=addresses, ticket=ticket)]
+
+    def _withdraw_all(self, *, leftovers: bool) -> WithdrawAddresses:
+        self._leaving = self._next_ticket()
+        return WithdrawAddresses(
+            addresses=all_addresses(self.config), ticket=self._leaving, leftovers=leftovers
+        )
+
+    def _verify(self) -> VerifyAddresses:
+        self._verifying = True
+        return VerifyAddresses(addresses=all_addresses(self.config))
+
+    def _announce(
+        self, kind: AnnounceKind, copies: int, addresses: tuple[VirtualAddress, ...]
+    ) -> list[Effect]:
+        if copies <= 0 or not addresses:
+            return []
+        ticket = self._next_ticket()
+        if kind != "refresh":
+            self._announcing.add(ticket)
+        self.counters.announcements += 1
+        return [Announce(kind=kind, addresses=addresses, copies=copies, ticket=ticket)]
+
+    def _saved(self, effects: list[Effect], now: float) -> list[Effect]:
+        """The effects, then the record of how things stand after them."""
+        return [*effects, SaveRecord(record=self.record(now), fence=self._fence())]
+
+    def _fence(self) -> Fence | None:
+        if self.state is not State.MASTER:
+            return self._leaving_fence if self._leaving is not None else None
+        return self._mastership_fence()
+
+    def _mastership_fence(self) -> Fence:
+        last = self.last_own_advert_at or 0.0
+        interval_cs, adverts = self.config.advert_int_cs, self.config.down_timer_adverts
+        return Fence(
+            deadline_at=fence_deadline(last, interval_cs, adverts),
+            prio0_until_at=last + survival_s(interval_cs, adverts),
+        )
+
+    def _fence_of_leaving(self, now: float, *, release: bool) -> Fence:
+        """While addresses are going: they are due to go, so soon; priority 0 only if we would send it."""
+        fence = self._mastership_fence()
+        soon_at = now + fence_margin_s(self.config.advert_int_cs)
+        if release:
+            return replace(fence, deadline_at=min(fence.deadline_at, soon_at))
+        return Fence(deadline_at=soon_at, prio0_until_at=0.0)
+
+
+def _advert_differs(old: VrrpInstance, new: VrrpInstance) -> bool:
+    """Would the wire show the difference?"""
+    return any(
+        getattr(old, name) != getattr(new, name)
+        for name in ("priority", "advert_int_cs", "auth_pass", "v3_checksum_as_v2", "unicast_peers")
+    ) or [a.interface.ip for a in old.virtual_addresses] != [a.interface.ip for a in new.virtual_addresses]
+
+
+_RECORD_STATE: Final = {
+    State.INIT: RecordState.INIT,
+    State.BACKUP: RecordState.BACKUP,
+    State.FAULT: RecordState.FAULT,
+}
+_REMARKS: Final = {
+    Remark.INTERVAL_DIFFERS: "its advert_int differs from ours",
+    Remark.ADDRESS_LIST_DIFFERS: "its addresses differ from ours",
+    Remark.OTHER_CHECKSUM_FORM: "its checksum is of the other form (v3_checksum_as_v2), which we accept too",
+}
+
+Entry = Callable[[Instance, Any, float], list[Effect]] | Ignored
+_I = Instance
+_EVERYWHERE: Final[dict[type, Entry]] = {
+    ev.PacketRejected: _I._packet_rejected,
+    ev.InterfaceUp: _I._interface_up,
+    ev.InterfaceDown: _I._interface_down,
+    ev.LocalAddressChanged: _I._local_address_changed,
+    ev.PriorityChanged: _I._set_priority,
+    ev.Reconfigured: _I._reconfigured,
+    ev.AddressesWithdrawn: _I._addresses_withdrawn,
+    ev.AdvertNotSent: _I._advert_not_sent,
+    ev.ReceiveGap: _I._receive_gap,
+}
+_NOT_MASTER: Final[dict[type, Entry]] = {
+    ev.AddressesInstalled: Ignored(because="a later withdrawal stands behind it"),
+    ev.AddressesVerified: Ignored(because="only a master has addresses"),
+    ev.Announced: Ignored(because="the burst belonged to a mastership that is over"),
+}
+TABLE: Final[dict[State, dict[type, Entry]]] = {
+    State.INIT: {
+        **_EVERYWHERE,
+        **_NOT_MASTER,
+        ev.Startup: _I._startup,
+        ev.AdvertReceived: Ignored(because="not started (RFC 9568 section 6.4.1)"),
+        ev.Shutdown: Ignored(because="not running"),
+    },
+    State.BACKUP: {
+        **_EVERYWHERE,
+        **_NOT_MASTER,
+        ev.Startup: Ignored(because="running already"),
+        ev.AdvertReceived: _I._advert_as_backup,
+        ev.Shutdown: _I._shutdown,
+    },
+    State.MASTER: {
+        **_EVERYWHERE,
+        ev.AddressesInstalled: _I._addresses_installed,
+        ev.AddressesVerified: _I._addresses_verified,
+        ev.Announced: _I._announced,
+        ev.AddressesWithdrawn: Ignored(
+            because="of a mastership before, or of addresses taken out by a reload"
+        ),
+        ev.Startup: Ignored(because="running already"),
+        ev.AdvertReceived: _I._advert_as_master,
+        ev.Shutdown: _I._shutdown,
+    },
+    State.FAULT: {
+        **_EVERYWHERE,
+        **_NOT_MASTER,
+        ev.Startup: Ignored(because="running already"),
+        ev.AdvertReceived: Ignored(because="cannot take part while in fault"),
+        ev.Shutdown: _I._shutdown,
+    },
+}
+"""Every (state, event) pair, the due timers of ``wake`` aside."""

@@ -126,10 +126,14 @@ def message_bytes(version: int, family: Family, count: int) -> int:
 def accept(config: VrrpInstance, datagram: Datagram) -> Advert | Rejection:
     """Judge one packet for this instance, in this order:
 
-    protocol, structure (length, version, type, VRID, count, exact length), checksum (v3 IPv4: with or
-    without pseudo header), v2 authentication, interval (0 never; v2 must equal ours), TTL 255
-    (multicast only), multicast/unicast kind, unicast source and its TTL range, first IPv6 address link-local. What is
-    only remarkable (v3 interval differs, address list differs) is a remark on the advert.
+    1. protocol and structure: length, version, type, VRID, count, exact length;
+    2. checksum (v3 IPv4: with or without pseudo header);
+    3. v2 authentication;
+    4. interval (0 never; v2 must equal ours);
+    5. TTL 255 (multicast), multicast or unicast kind, unicast source and its TTL range;
+    6. first IPv6 address link-local.
+
+    What is only remarkable (v3 interval differs, address list differs) is a remark on the advert.
 
     RFC 9568 section 7.1 with errata 8298-8301, RFC 3768 section 7.1, keepalived.conf(5) for unicast.
     """
