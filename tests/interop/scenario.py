@@ -182,9 +182,7 @@ class Scenario:
         lab.kill_node(ACTIVE)
         self._await_master(STANDBY, record.at["cut"], "taken over after death")
         self._rest("taken over after death", only=STANDBY)
-        if self.case.family == 4:
-            self._remove_leftovers()
-        lab.plug(ACTIVE)
+        lab.reboot(ACTIVE)
 
         active = self._start(ACTIVE)
         self._await_master(ACTIVE, active.started_at, "back after death")
@@ -226,12 +224,6 @@ class Scenario:
             if have:
                 self.record.strays[name].append(node)
         self.record.at[f"{name}, settled"] = time.time()
-
-    def _remove_leftovers(self) -> None:
-        """A dead host comes back without its addresses; a killed daemon in a living kernel left them."""
-        for address in self.case.addresses:
-            if str(address) in self.lab.addresses(ACTIVE):
-                self.lab.ip(ACTIVE, "addr", "del", f"{address}/16", "dev", "e0")
 
 
 def undisturbed(case: Case, attempts: int = 3, note: Callable[[str], None] = lambda _text: None) -> Record:

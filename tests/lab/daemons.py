@@ -108,15 +108,17 @@ class Daemon:
         return raw_protocol_reader(self.netns)
 
     def worker_pid(self, role: str) -> int | None:
-        """Pid of the process of a role, by its title or command line ("pykeepalived: vrrp" and the like).
+        """Pid of the process of a role (vrrp, checker, ipvs, bus); None when there is none.
 
-        vrrp is looked up by its socket; pid files are believed only where nothing else tells.
+        vrrp is looked up by its socket, the others by their process name; pid files (keepalived's
+        checkers) are believed where nothing else tells.
         """
         if role == "vrrp":
             return self.vrrp_pid()
-        for pid, title in self.processes().items():
-            if pid != self.parent_pid and role in title.replace(":", " ").split():
-                return pid
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == f"pyka-{role}":
+                    return pid
         return self.roles().get({"checker": "checkers"}.get(role, role))
 
     def signal(self, signum: int, role: str = "parent") -> float:

@@ -26,7 +26,7 @@ from tests.lab.netlink import AddressWatch
 from tests.lab.observer import Observer
 from tests.lab.probes import Probe
 from tests.lab.programs import Program
-from tests.lab.system import in_netns, pids_in_netns, run, send_signal
+from tests.lab.system import NETNS_DIR, in_netns, pids_in_netns, run, send_signal
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 _numbers = itertools.count(1)
@@ -44,10 +44,10 @@ class Lab:
     """Nodes joined by bridges in a namespace of their own, the switch.
 
     Segment k (from 0) is bridge ``br<k>``; node i (from 1, in the order given) has interface ``e<k>`` with
-    10.<100+k>.0.<i>/16 and, with ``ipv6``, fe80::<i>/64 and fd00:<100+k>::<i>/64. The namespaces are
-    called ``<prefix>-<node>`` (the switch: ``<prefix>-sw``); ``ip netns exec <prefix>-n1 sh`` is a shell in
-    one of them. ``keep`` leaves everything as it is at the end. Several labs may live side by side in one
-    process, each used by one thread at a time.
+    MAC 02:0a:<k>:00:00:<i>, 10.<100+k>.0.<i>/16 and, with ``ipv6``, fe80::<i>/64 and fd00:<100+k>::<i>/64.
+    The namespaces are called ``<prefix>-<node>`` (the switch: ``<prefix>-sw``); ``ip netns exec
+    <prefix>-n1 sh`` is a shell in one of them. ``keep`` leaves everything as it is at the end. Several
+    labs may live side by side in one process, each used by one thread at a time.
     """
 
     def __init__(
@@ -92,34 +92,45 @@ class Lab:
             self.close()
 
     def _build(self) -> None:
-        knobs = _ALWAYS | (_QUIET_IPV6 if self.ipv6 else _NO_IPV6)
-        for node in ("sw", *self.nodes):
-            run("ip", "netns", "add", self.ns(node))
-            self._names.append(self.ns(node))
-            self.sysctl(node, knobs)
-        batch = {node: ["link set lo up"] for node in ("sw", *self.nodes)}
+        run("ip", "netns", "add", self.ns("sw"))
+        self._names.append(self.ns("sw"))
+        self.sysctl("sw", _ALWAYS | _NO_IPV6)
+        lines = ["link set lo up"]
         for k in range(self.segments):
-            batch["sw"] += [
+            lines += [
                 f"link add br{k} type bridge forward_delay 0 mcast_snooping 0",
                 f"link set br{k} up",
             ]
-        for i, node in enumerate(self.nodes, 1):
-            for k in range(self.segments):
-                port = self.port(node, k)
-                batch["sw"] += [
-                    f"link add {port} type veth peer name e{k} netns {self.ns(node)}",
-                    f"link set {port} master br{k} up",
-                ]
-                batch[node] += [f"link set e{k} addrgenmode none"] if self.ipv6 else []
-                batch[node] += [f"link set e{k} up", f"addr add 10.{100 + k}.0.{i}/16 brd + dev e{k}"]
-                if self.ipv6:
-                    batch[node] += [
-                        f"addr add fe80::{i}/64 dev e{k} nodad",
-                        f"addr add fd00:{100 + k}::{i}/64 dev e{k} nodad",
-                    ]
-        for node, lines in batch.items():
-            run("ip", "-n", self.ns(node), "-batch", "-", stdin="\n".join(lines) + "\n")
+        self._batch("sw", lines)
+        for node in self.nodes:
+            self._add_node(node)
         time.sleep(0.1)  # carrier and bridge ports settle
+
+    def _add_node(self, node: str) -> None:
+        run("ip", "netns", "add", self.ns(node))
+        self._names.append(self.ns(node))
+        self.sysctl(node, _ALWAYS | (_QUIET_IPV6 if self.ipv6 else _NO_IPV6))
+        i = self.nodes.index(node) + 1
+        at_switch, at_node = [], ["link set lo up"]
+        for k in range(self.segments):
+            port = self.port(node, k)
+            mac = f"02:0a:{k:02x}:00:00:{i:02x}"
+            at_switch += [
+                f"link add {port} type veth peer name e{k} address {mac} netns {self.ns(node)}",
+                f"link set {port} master br{k} up",
+            ]
+            at_node += [f"link set e{k} addrgenmode none"] if self.ipv6 else []
+            at_node += [f"link set e{k} up", f"addr add 10.{100 + k}.0.{i}/16 brd + dev e{k}"]
+            if self.ipv6:
+                at_node += [
+                    f"addr add fe80::{i}/64 dev e{k} nodad",
+                    f"addr add fd00:{100 + k}::{i}/64 dev e{k} nodad",
+                ]
+        self._batch("sw", at_switch)
+        self._batch(node, at_node)
+
+    def _batch(self, node: str, lines: Sequence[str]) -> None:
+        run("ip", "-n", self.ns(node), "-batch", "-", stdin="\n".join(lines) + "\n")
 
     def close(self) -> None:
         """Take everything down; on the main thread an end signal waits until that is done."""
@@ -162,6 +173,22 @@ class Lab:
             target = self.keep_logs / self.dir.name
             shutil.copytree(self.dir, target, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    @staticmethod
+    def remove(prefix: str) -> bool:
+        """Take down a lab that was kept, known by its prefix; False when there is none."""
+        names = [path.name for path in NETNS_DIR.glob(f"{prefix}-*")]
+        for name in names:
+            for _round in range(20):
+                pids = pids_in_netns(name)
+                if not pids:
+                    break
+                send_signal(pids, signal.SIGKILL)
+                time.sleep(0.01)
+            run("ip", "netns", "del", name, check=False)
+        for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{prefix}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        return bool(names)
 
     # --- names and addresses ----------------------------------------------------------------------
 
@@ -241,6 +268,15 @@ class Lab:
             if daemon.node == node and daemon.process:
                 daemon.process.wait(10)
         return at
+
+    def reboot(self, node: str) -> None:
+        """Bring a node back as a host comes back: nothing of its processes, addresses or tables is left."""
+        self.kill_node(node)
+        for k in range(self.segments):
+            run("ip", "-n", self.ns("sw"), "link", "del", self.port(node, k))
+        run("ip", "netns", "del", self.ns(node))
+        self._names.remove(self.ns(node))
+        self._add_node(node)
 
     def spawn(self, node: str, *argv: str, log: str | None = None) -> subprocess.Popen[str]:
         """Start a command in a node (it ends with the lab); output to a file of the lab's folder."""

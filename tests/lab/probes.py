@@ -51,6 +51,8 @@ class Probe:
         self.kind = kind
         self.interval_s = interval_s
         self.timeout_s = timeout_s
+        self.answered = 0
+        self.lost = 0
         self._answers: list[Answer] = []
         argv = [sys.executable, "-I", "-S", __file__, kind, target, str(interval_s), str(timeout_s)]
         self._process = subprocess.Popen(
@@ -62,7 +64,10 @@ class Probe:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._answers.append(Answer(*json.loads(line)))
+            answer = Answer(*json.loads(line))
+            self._answers.append(answer)
+            self.answered += answer.ok
+            self.lost += not answer.ok
 
     def answers(self, since: float = 0.0, until: float = float("inf")) -> list[Answer]:
         """What is settled so far of the questions sent in a span of time, in the order sent.
@@ -118,6 +123,13 @@ def outage_s(answers: Iterable[Answer], interval_s: float) -> float:
     if first_lost is not None:
         worst = max(worst, last_sent + interval_s - first_lost)
     return worst
+
+
+def trouble_s(answers: Iterable[Answer], interval_s: float) -> float:
+    """From the sending of the first lost question to one interval after the sending of the last lost one;
+    0 when none was lost. Unlike ``outage_s`` it also fits a service that answers every other time."""
+    sent = [answer.sent_at for answer in answers if not answer.ok]
+    return max(sent) - min(sent) + interval_s if sent else 0.0
 
 
 def lost(answers: Iterable[Answer]) -> int:

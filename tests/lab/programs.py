@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -35,26 +35,18 @@ def ours() -> Program:
 
 
 def keepalived() -> Program:
-    """Debian's keepalived: $PYKEEPALIVED_TEST_KEEPALIVED (a command), or unpacked below .cache/."""
+    """keepalived: $PYKEEPALIVED_TEST_KEEPALIVED (a command), the system's, or the one below .cache/."""
     command = os.environ.get(KEEPALIVED_VARIABLE)
     if command:
         return Program(name="keepalived", argv=tuple(shlex.split(command)))
-    for pattern in ("*/usr/sbin/keepalived", "*/*/usr/sbin/keepalived"):
-        for binary in sorted((REPOSITORY / ".cache").glob(pattern)):
-            return Program(name="keepalived", argv=_unpacked(binary))
-    raise LabError(
-        "no keepalived to talk to: ./run setup unpacks Debian's below .cache/ "
-        f"(or name a command in ${KEEPALIVED_VARIABLE})"
-    )
-
-
-def _unpacked(binary: pathlib.Path) -> tuple[str, ...]:
-    """Command for a binary of an unpacked Debian package whose libraries lie beside it."""
-    root = binary.parents[2]
-    folders = [str(d) for stem in ("usr/lib", "lib") for d in sorted(root.glob(f"{stem}/*-linux-gnu"))]
-    if not folders:
-        return (str(binary),)
-    return ("env", f"LD_LIBRARY_PATH={':'.join(folders)}", str(binary))
+    folders = [*os.environ.get("PATH", "").split(":"), "/usr/sbin", str(REPOSITORY / ".cache/tools/bin")]
+    binary = shutil.which("keepalived", path=":".join(folders))
+    if binary is None:
+        raise LabError(
+            "no keepalived to talk to: ./run setup unpacks Debian's below .cache/ "
+            f"(or name a command in ${KEEPALIVED_VARIABLE})"
+        )
+    return Program(name="keepalived", argv=(binary,))
 
 
 def program(name: str) -> Program:
