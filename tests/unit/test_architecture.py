@@ -39,12 +39,13 @@ IMPURE = frozenset(
 
 PURE_PATTERNS = (
     *(f"bus.{name}" for name in ("broker", "codec", "envelope", "gate", "messages", "outbox")),
-    *(f"checker_proc.{name}" for name in ("check", "fleet", "http", "ledger", "outcome", "pattern", "schedule")),
+    *(f"checker_proc.{name}" for name in ("check", "fleet", "http", "ledger", "outcome", "pattern")),
+    "checker_proc.schedule",
     *(f"ipvs_proc.{name}" for name in ("desired", "model", "reconcile")),
     *(f"keepalived_conf.{name}" for name in ("diagnostics", "grammar", "known", "lexer", "model", "parser")),
     *(f"keepalived_conf.{name}" for name in ("reader", "values")),
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
-    *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
+    *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "router", "timers")),
     "supervisor.policy",
 )
 """Modules (shell patterns allowed) that do no I/O and know no clock, whatever imports them."""
