@@ -18,9 +18,9 @@ from checker_proc.schedule import Draw, Schedule, first_at, overdue_at, regular_
 from keepalived_conf.model import Check, HttpUrl
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Launch:
-    """One attempt to start now."""
+    """One attempt to start now; equal only to itself."""
 
     check: Check
     url: HttpUrl | None
@@ -166,6 +166,14 @@ class Fleet:
         self.entries[check_id] = replace(entry, progress=step.progress, text=step.text)
         self._schedule.set(check_id, step.progress.due_at)
         return step
+
+    def postpone(self, launch: Launch, now: float) -> None:
+        """Try again after one delay_loop, as if the attempt had not been made."""
+        check = launch.check
+        if self.running.get(check.check_id) is launch:
+            del self.running[check.check_id]
+        if check.check_id in self.entries and check.check_id not in self._schedule:
+            self._schedule.set(check.check_id, now + check.delay_loop_s)
 
     def overdue(self, now: float, is_late: Callable[[Check], float]) -> int:
         """How many checks wait to be started for longer than ``is_late(check)`` seconds."""

@@ -33,7 +33,9 @@ def regular_at(grid_at: float, period_s: float, now: float, wait_s: float) -> fl
         return now + max(wait_s, 0.0)
     wanted_at = now + wait_s - period_s / 2
     due_at = grid_at + math.ceil((wanted_at - grid_at) / period_s) * period_s
-    return due_at if due_at > now else now + period_s
+    if due_at <= now:
+        due_at = grid_at + (math.floor((now - grid_at) / period_s) + 1) * period_s
+    return due_at if due_at > now else now + period_s  # rounding: a period of microseconds after weeks
 
 
 def overdue_at(due_at: float, now: float, period_s: float, draw: Draw) -> float:

@@ -64,14 +64,15 @@ async def _receive(sock: socket.socket, check: Check, url: HttpUrl) -> AnswerRea
         if reads >= _READS_PER_TURN:
             reads = 0
             await asyncio.sleep(0)  # a fast server must not keep the others waiting
-        if loop.time() >= until:
-            raise ProbeEnd(Reason.TOO_SLOW)
         try:
             data = sock.recv(_READ_BYTES)
         except BlockingIOError:
             reads = 0
+            # Only an empty socket is judged: what arrived while this process did not run counts.
             left_s = until - loop.time()
-            if not await wait_ready(sock, max(0.0, min(check.connect_timeout_s, left_s))):
+            if left_s <= 0:
+                raise ProbeEnd(Reason.TOO_SLOW) from None
+            if not await wait_ready(sock, min(check.connect_timeout_s, left_s)):
                 slow = left_s < check.connect_timeout_s
                 raise ProbeEnd(Reason.TOO_SLOW if slow else Reason.READ_TIMEOUT) from None
             continue

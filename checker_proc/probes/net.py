@@ -141,6 +141,10 @@ async def _connect(sock: socket.socket, target: tuple[Any, ...], timeout_s: floa
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if number:
         raise _connect_end(number)
+    if sock.getsockname()[:2] == target[:2]:
+        # A closed port of this host in the ephemeral range: the kernel may choose that very port for
+        # our side and connect the socket to itself.
+        raise ProbeEnd(Reason.REFUSED)
 
 
 def _connect_end(number: int) -> ProbeEnd:
