@@ -38,6 +38,8 @@ class Entries:
 
     owned: frozenset[ServiceKey] = frozenset()
     memory: Memory = field(default_factory=Memory)
+    since: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Key of a published record -> (CLOCK_BOOTTIME s, wall clock s) of its last change."""
 
 
 def pack(sequence: int, entries: Entries) -> bytes:
@@ -49,6 +51,7 @@ def pack(sequence: int, entries: Entries) -> bytes:
             "checks": dict(memory.checks),
             "servers": [[id_.virtual_server, id_.real_server, up] for id_, up in memory.servers.items()],
             "quorums": dict(memory.quorums),
+            "since": {name: list(at) for name, at in entries.since.items()},
         },
         separators=(",", ":"),
     ).encode()
@@ -71,9 +74,10 @@ def unpack(data: bytes) -> tuple[int, Entries] | None:
             quorums={str(name): bool(up) for name, up in content["quorums"].items()},
         )
         owned = frozenset(_key(item) for item in content["owned"])
+        since = {str(name): (float(at), float(wall_at)) for name, (at, wall_at) in content["since"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return sequence, Entries(owned=owned, memory=memory)
+    return sequence, Entries(owned=owned, memory=memory, since=since)
 
 
 def _crc(sequence: int, body: bytes) -> int:
