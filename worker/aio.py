@@ -31,11 +31,11 @@ class AioWorker:
     async def start(self) -> None:
         """Once, on the running loop, before the first control message is read."""
 
-    def prepare(self, generation: int, payload: bytes) -> str | None:
+    def prepare(self, generation: int, payload: bytes) -> str | None:  # noqa: ARG002
         """Parse and check a slice, touch nothing. Returns why it is refused, or None."""
         return None
 
-    async def apply(self, generation: int, phase: str) -> str | None:
+    async def apply(self, generation: int, phase: str) -> str | None:  # noqa: ARG002
         """Make a prepared generation effective. Returns why it failed, or None."""
         return None
 

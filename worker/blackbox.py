@@ -63,6 +63,10 @@ class BlackBox:
         if size < _SLOTS_AT:
             raise BoxError(f"black box of {size} bytes is too short")
         self._map = mmap.mmap(fd, size)
+        self.slots: int
+        self.records: int
+        self.ring: int
+        self.undo_bytes: int
         magic, layout, _, total, self.slots, self.records, self.ring, self.undo_bytes, role = (
             _HEADER.unpack_from(self._map, 0)
         )
@@ -131,7 +135,7 @@ class BlackBox:
     def _write_fence(self, slot: int, active: bool, deadline_at: float, prio0_until_at: float) -> None:
         at = self._slot_at(slot)
         newest, where = self._newest_fence(at)
-        sequence = (newest[0] + 1) & 0xFFFFFFFF if newest else 1
+        sequence = _next(newest[0]) if newest else 1
         target = at + 32 if where == at else at
         crc = zlib.crc32(_FENCE_BODY.pack(sequence, active, deadline_at, prio0_until_at))
         _FENCE.pack_into(self._map, target, sequence, crc, active, deadline_at, prio0_until_at)
@@ -174,7 +178,7 @@ class BlackBox:
         newest, where = self._newest_index(at)
         offset = self._free_space(len(data))
         self._map[self._undo_at + offset : self._undo_at + offset + len(data)] = data
-        sequence = (newest[0] + 1) & 0xFFFFFFFF if newest else 1
+        sequence = _next(newest[0]) if newest else 1
         target = at + 16 if where == at else at
         crc = zlib.crc32(data, zlib.crc32(struct.pack("=III", sequence, offset, len(data))))
         _INDEX.pack_into(self._map, target, sequence, crc, offset, len(data))
@@ -233,7 +237,7 @@ class BlackBox:
             raise BoxError(f"record of {len(data)} bytes is over {MAX_RECORD_BYTES}")
         at = self._record_at(index)
         newest, where = self._newest_record(at)
-        sequence = (newest[0] + 1) & 0xFFFFFFFF if newest else 1
+        sequence = _next(newest[0]) if newest else 1
         target = at + _COPY_BYTES if where == at else at
         crc = zlib.crc32(data, sequence)
         # Body first, head (with the CRC over it) last: a copy cut short fails its CRC either way.
@@ -286,6 +290,11 @@ class BlackBox:
         return found
 
 
+def _next(sequence: int) -> int:
+    """The following sequence number; 0 means never written."""
+    return sequence + 1 if sequence < 0xFFFFFFFF else 1
+
+
 def _newer(left: int, right: int) -> bool:
     """RFC 1982 serial comparison: sequences wrap."""
-    return 0 < ((left - right) & 0xFFFFFFFF) < 0x80000000
+    return bool(0 < ((left - right) & 0xFFFFFFFF) < 0x80000000)

@@ -29,7 +29,7 @@ class ControlError(Exception):
     """A message that breaks the protocol: what came, and what was expected."""
 
 
-class ControlClosed(Exception):
+class ControlClosed(Exception):  # noqa: N818 - an end, not an error
     """The other end is gone."""
 
 
@@ -195,8 +195,8 @@ def encode(message: Message) -> bytes:
 def decode(data: bytes, kinds: dict[str, type[Message]]) -> Message:
     """Bytes of the other end as a message of one of ``kinds``; ControlError when they are not."""
     try:
-        body = msgpack.unpackb(data, max_buffer_size=MAX_MESSAGE_BYTES, strict_map_key=True)
-    except Exception as error:  # msgpack raises many types; the caller needs one
+        body = msgpack.unpackb(data, strict_map_key=True)
+    except Exception as error:  # noqa: BLE001 - msgpack raises many types; the caller needs one
         raise ControlError(f"control message is not msgpack: {error}") from None
     if not isinstance(body, dict):
         raise ControlError(f"control message is a {type(body).__name__}, not a map")
@@ -397,7 +397,7 @@ class WorkerEnd(Channel):
             self.send(Report(payload=payload))
 
 
-def pair(*, version: str, role: str, incarnation: int) -> tuple[Channel, socket.socket]:
+def pair() -> tuple[Channel, socket.socket]:
     """(supervisor end, raw socket for the worker). The worker wraps its socket in ``WorkerEnd``."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):

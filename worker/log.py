@@ -155,7 +155,8 @@ def _drop_below(_: object, method: str, event: MutableMapping[str, Any]) -> Muta
 def _stamp(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     now = datetime.datetime.now(datetime.UTC)
     level = "error" if method == "exception" else method
-    head = {"at": now.isoformat(timespec="microseconds").replace("+00:00", "Z"), "level": level}
+    stamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    head: dict[str, Any] = {"at": stamp, "level": level}
     head |= {"event": event.pop("event"), "process": event.pop("process", "?"), "pid": os.getpid()}
     return {**head, **event}
 

@@ -1,0 +1,277 @@
+"""The ``pykeepalived`` command: the daemon with keepalived's flags, and the operator's verbs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supervisor import __version__
+from supervisor.options import HELP, DaemonOptions, UsageError, parse
+
+if TYPE_CHECKING:
+    from supervisor.loader import Loaded
+
+_VERBS = ("status", "events", "restart", "reload", "stop", "fence", "log-level")
+EXIT_USAGE, EXIT_CONFIG, EXIT_NO_CONFIG = 1, 2, 6
+
+
+def main() -> None:
+    """Entry point of the ``pykeepalived`` command."""
+    argv = sys.argv[1:]
+    try:
+        if argv and argv[0] in _VERBS:
+            status = _verb(argv[0], argv[1:])
+        else:
+            status = _daemon(parse(argv, __version__))
+    except UsageError as error:
+        print(f"pykeepalived: {error}", file=sys.stderr)
+        status = EXIT_USAGE
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        status = 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+# --- the operator's verbs --------------------------------------------------------------------------
+
+
+def _verb(verb: str, argv: list[str]) -> int:
+    from supervisor import janitor, rundir
+    from supervisor.operator import OperatorError, ask
+
+    words = argparse.ArgumentParser(prog=f"pykeepalived {verb}", add_help=True)
+    words.add_argument("--run-dir", help="run directory of the daemon that is meant")
+    words.add_argument("-p", "--pid", dest="pid_file", help="PID file that the daemon was started with")
+    if verb in ("status", "events"):
+        words.add_argument(
+            "--json", action="store_true", help="one JSON object (status) or one a line (events)"
+        )
+    if verb == "events":
+        words.add_argument("--since", type=float, metavar="S", help="also show events of the last S seconds")
+        words.add_argument("--topic", action="append", metavar="T", help="only streams or kinds that match")
+        words.add_argument("--count", type=int, metavar="N", help="end after N events")
+    if verb == "restart":
+        words.add_argument("worker", choices=("bus", "ipvs", "checker", "vrrp"))
+    if verb == "reload":
+        words.add_argument("--wait", action="store_true", help="wait for the result; exit 1 when refused")
+    if verb == "log-level":
+        words.add_argument("level", choices=("debug", "info", "warning", "error"))
+    given = words.parse_args(argv)
+    run_dir = rundir.choose(given.run_dir, given.pid_file)
+    if verb == "fence":
+        return janitor.fence(run_dir)
+    path = run_dir / "operator.sock"
+    try:
+        if verb == "status":
+            from supervisor.view import show_status
+
+            return show_status(ask(path, "status"), as_json=given.json)
+        if verb == "events":
+            from supervisor.view import follow_events
+
+            return follow_events(
+                f"ipc://{run_dir}/out",
+                as_json=given.json,
+                since_s=given.since,
+                topics=given.topic,
+                count=given.count,
+            )
+        if verb == "restart":
+            answer = ask(path, "restart", role=given.worker)
+            print(f"pykeepalived: {given.worker} (pid {answer['pid']}) is being replaced")
+        elif verb == "reload":
+            answer = ask(path, "reload", wait=given.wait, timeout_s=60.0)
+            if given.wait:
+                print(f"pykeepalived: generation {answer['generation']} is in force")
+        elif verb == "stop":
+            ask(path, "stop")
+        else:
+            ask(path, "log-level", level=given.level)
+    except OperatorError as error:
+        print(f"pykeepalived: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# --- the daemon --------------------------------------------------------------------------------------
+
+
+def _daemon(options: DaemonOptions) -> int:
+    if options.show is not None:
+        # keepalived prints help and version to standard error, a signal number to standard output.
+        print(options.show, end="", file=sys.stdout if options.show.strip().isdigit() else sys.stderr)
+        return 0
+    for word in options.extra_words:
+        print(f"pykeepalived: unexpected word {word!r} is ignored", file=sys.stderr)
+        if word in HELP:
+            print("pykeepalived: commands such as 'status' come first on the line", file=sys.stderr)
+    if options.config_test:
+        return _config_test(options)
+    options.config = os.path.abspath(options.config)  # we may leave this folder
+    report: Callable[[int], None] = lambda _status: None  # noqa: E731 - replaced when we detach
+    if not options.foreground:
+        detached = _detach()
+        if isinstance(detached, int):
+            return detached
+        report = detached
+    status = _serve(options, report)
+    report(status)
+    # Exit handlers and interpreter shutdown have nothing to do and cost milliseconds.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
+    from supervisor import rundir
+    from supervisor.systemd import Notifier
+    from worker import log
+
+    notifier = Notifier()
+    log.configure(
+        level="debug" if options.detail > 1 else options.log_level,
+        form=options.log_format,
+        fd=2 if options.foreground or options.console else None,
+        syslog=options.syslog and not options.console,
+    )
+    logger = log.logger("supervisor")
+    pid_path = Path(options.pid_file) if options.pid_file else None
+    owner = rundir.pid_file_owner(pid_path or Path("/run") / rundir.DEFAULT_PID_FILE)
+    if owner:
+        logger.error("start.refused", why="a daemon already runs", running_pid=owner)
+        print(f"pykeepalived: a daemon already runs with pid {owner}; stop it first", file=sys.stderr)
+        return 1
+    try:
+        run = rundir.prepare(rundir.choose(options.run_dir, options.pid_file))
+    except rundir.AlreadyRunning as error:
+        logger.error("start.refused", why=str(error), running_pid=error.pid)
+        print(f"pykeepalived: {error}", file=sys.stderr)
+        return 1
+    except rundir.RunDirError as error:
+        logger.error("start.refused", why=str(error))
+        print(f"pykeepalived: {error}", file=sys.stderr)
+        return 1
+    for word in options.without_effect:
+        logger.warning("option.without_effect", option=word)
+    problem = rundir.write_pid_file(pid_path, os.getpid())
+    if problem:
+        logger.warning("pid_file.not_written", why=problem)
+
+    # Imported late: a second start that is refused, and -v, need none of this.
+    from supervisor.daemon import Supervisor
+    from supervisor.reload import restrict
+
+    logger.info("supervisor.starting", version=__version__, config=options.config, run_dir=str(run.path))
+    supervisor = Supervisor(options, run, notifier, __version__)
+    loaded, status = _first_load(options)
+    if loaded is None:
+        rundir.remove_pid_file(pid_path)
+        return status
+    if options.dump:
+        logger.info("config.summary", summary=loaded.manifest.summary, workers=sorted(loaded.slices))
+    restrict(loaded, vrrp=options.vrrp, checkers=options.checkers, all_workers=options.all_workers)
+    started(0)
+    return supervisor.run(loaded)
+
+
+def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
+    """(what was loaded or None, exit status). Parsed in a child as every later load is."""
+    import select
+
+    from supervisor.janitor import end_process
+    from supervisor.loader import WALL_LIMIT_S, Loader
+    from worker import log
+
+    logger = log.logger("supervisor")
+    if not os.path.exists(options.config):
+        logger.error("config.missing", path=options.config, hint="name the file with -f FILE")
+        print(f"pykeepalived: {options.config}: no such file; name it with -f FILE", file=sys.stderr)
+        return None, EXIT_NO_CONFIG
+    loader = Loader(options.config, options.config_id)
+    poll = select.poll()
+    poll.register(loader.fileno(), select.POLLIN)
+    loaded = None
+    if poll.poll(WALL_LIMIT_S * 1000):
+        loaded = loader.result()
+    else:
+        end_process(loader.pid)
+    os.waitpid(loader.pid, 0)
+    loader.close()
+    if loaded is None:
+        logger.error("config.unreadable", path=options.config, why="the loader ended without a result")
+        return None, EXIT_CONFIG
+    for finding in loaded.manifest.findings:
+        level = {"error": logger.error, "warning": logger.warning}.get(finding.severity, logger.info)
+        level("config.finding", severity=finding.severity, code=finding.code, text=finding.text)
+    if loaded.manifest.fatal:
+        logger.error("config.unusable", path=options.config)
+        loaded.close()
+        return None, loaded.manifest.exit_status if loaded.manifest.exit_status in (2, 4, 6) else EXIT_CONFIG
+    return loaded, 0
+
+
+def _config_test(options: DaemonOptions) -> int:
+    from supervisor.loader import load_here
+
+    out = sys.stderr
+    if options.config_test_log:
+        try:
+            fd = os.open(
+                options.config_test_log,
+                os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o644,
+            )
+        except OSError as error:
+            print(f"pykeepalived: {options.config_test_log}: {error.strerror}", file=sys.stderr)
+            return EXIT_USAGE
+        out = os.fdopen(fd, "w")
+    manifest, _ = load_here(options.config, options.config_id)
+    for finding in manifest.findings:
+        print(finding.text, file=out)
+    out.flush()
+    return manifest.exit_status
+
+
+def _detach() -> Callable[[int], None] | int:
+    """Go to the background. In the parent: the exit status, when the child has started or failed.
+
+    In the child: the function by which it says how its start ended.
+    """
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        answer = ours.recv(1)
+        return answer[0] if answer else 1
+    ours.close()
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    said = [False]
+
+    def started(status: int) -> None:
+        if not said[0]:
+            said[0] = True
+            try:
+                theirs.send(bytes([status & 0xFF]))
+            except OSError:
+                pass
+            theirs.close()
+            for fd in (0, 1, 2):
+                os.dup2(null, fd)
+
+    return started
+
+
+if __name__ == "__main__":
+    main()

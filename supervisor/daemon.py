@@ -1,0 +1,699 @@
+"""The supervisor's loop: children, signals, heartbeats, fences, operators, start and stop.
+
+One thread and one epoll. Everything that takes time (parsing, undoing) happens in forked children.
+What is decided lives in ``policy`` (pure); this file observes and acts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from supervisor import fork, janitor, policy, rundir, table
+from supervisor.loader import Loaded
+from supervisor.mirror import Reporter
+from supervisor.operator import Client, OperatorServer
+from supervisor.options import DaemonOptions
+from supervisor.reload import Generation, Reload
+from supervisor.rundir import RunDir
+from supervisor.systemd import Notifier
+from supervisor.table import Process
+from worker import log
+from worker.blackbox import BlackBox
+from worker.clock import boottime
+from worker.context import Options
+from worker.control import (
+    Applied,
+    Apply,
+    Channel,
+    ControlClosed,
+    ControlError,
+    Epoch,
+    Failed,
+    Heartbeat,
+    LogLevel,
+    Peer,
+    Prepare,
+    Prepared,
+    Ready,
+    Refused,
+    Report,
+    Stop,
+    Store,
+    Unstore,
+)
+
+_MAX_WAIT_S = 0.4
+_LATE_S = 0.02
+_JANITOR_LIMIT_S = 3.0
+_JANITOR_TRIES = 5
+_OPERATOR_RESTART = "restart by the operator"
+
+
+class Supervisor:
+    """One daemon. ``run`` returns its exit status."""
+
+    def __init__(self, options: DaemonOptions, run: RunDir, notifier: Notifier, version: str) -> None:
+        self.options, self.run_dir, self.notifier, self.version = options, run, notifier, version
+        self.worker_options = Options(
+            log_level=options.log_level,
+            log_format=options.log_format,
+            detail=options.detail,
+            release_vips=options.release_vips,
+            dont_release_ipvs=options.dont_release_ipvs,
+            faults=_faults(),
+        )
+        self.reporter = Reporter()
+        self.log = self.reporter.log
+        self.table: dict[str, Process] = {}
+        self.epoch = 0
+        self.started_at = boottime()
+        self.stopping = False
+        self.exit_status = 0
+        self.ready_said = False
+        self.epoll = select.epoll()
+        self.readers: dict[int, Callable[[], None]] = {}
+        self.reload = Reload(self)
+        self.janitor_pid: int | None = None
+        self.janitor_deadline_at = 0.0
+        self.janitor_tries = 0
+        self.own_lateness_at = 0.0
+        self.watchdog_due_at = boottime()
+        self.operator: OperatorServer | None = None
+        self.children: dict[int, Callable[[int], None]] = {}
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def run(self, first: Loaded) -> int:
+        """Serve until told to stop. ``first`` is the configuration to start with."""
+        self._set_up()
+        self.reload.current = Generation(1, first)
+        for role in self.wanted_roles():
+            self.start_role(role)
+        while True:
+            wait_s = self._wait_time()
+            before = boottime()
+            try:
+                ready = self.epoll.poll(wait_s)
+            except InterruptedError:
+                ready = []
+            after = boottime()
+            self._note_lateness(after - before - wait_s, after)
+            for fd, _ in ready:
+                reader = self.readers.get(fd)
+                if reader is not None:
+                    reader()
+            self._reap()
+            now = boottime()
+            self._timers(now)
+            if self.stopping and self._stopped():
+                break
+            self._note_lateness(boottime() - after - 0.1, boottime())
+        self._tear_down()
+        return self.exit_status
+
+    def _set_up(self) -> None:
+        fork.set_title("pyka-supervisor")
+        fork.set_oom_score(table.OOM_SCORE["supervisor"])
+        # An orphan (a worker's child, or anybody's when we are PID 1) comes to us to be reaped.
+        with contextlib.suppress(OSError):
+            fork._libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+        with contextlib.suppress(OSError, ValueError):
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1 << 18), hard))
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self._clean_up_after_predecessor()
+        for role in policy.START_ORDER:
+            self.table[role] = self._row(role)
+        wake_out, wake_in = socket.socketpair()
+        for end in (wake_out, wake_in):
+            end.setblocking(False)
+        self._wake = (wake_out, wake_in)
+        signal.set_wakeup_fd(wake_in.fileno(), warn_on_full_buffer=False)
+        for number in (
+            signal.SIGCHLD,
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGUSR1,
+            signal.SIGUSR2,
+        ):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self.watch(wake_out.fileno(), self._signalled)
+        self.operator = OperatorServer(self.run_dir.socket("operator.sock"), self._command)
+        self.watch(self.operator.fileno(), self._operator_connects)
+        _import_workers()
+        gc.collect()
+        gc.freeze()
+
+    def _clean_up_after_predecessor(self) -> None:
+        ended = janitor.end_left_over_workers(self.run_dir.path, patience_s=0.3)
+        slots, problems = janitor.clean_ledger(self.run_dir.box("vrrp"))
+        if ended or slots or problems:
+            self.log.warning(
+                "start.cleaned_up", workers_ended=ended, virtual_routers_fenced=slots, problems=problems
+            )
+
+    def _row(self, role: str) -> Process:
+        names = {"vrrp": self.options.vrrp_pid_file, "checker": self.options.checkers_pid_file}
+        name = names.get(role)
+        row = Process(role=role, uid=table.role_uid(role), pid_file=Path(name) if name else None)
+        if role == "bus":
+            for other in policy.START_ORDER:
+                if other != "bus":
+                    path = self.run_dir.socket(f"in.{other}")
+                    row.kept[f"listen:in.{other}"] = table.listener(path, table.role_uid(other), 0o600)
+            # Anyone may subscribe: what is published holds no secret, and an XPUB takes no state in.
+            row.kept["listen:out"] = table.listener(self.run_dir.socket("out"), row.uid, 0o666)
+        if role in table.BOXED:
+            row.box_fd = self._make_box(role)
+            row.box = BlackBox.attach(row.box_fd)
+        return row
+
+    def _make_box(self, role: str) -> int:
+        records = 40960 if role == "checker" else 2048
+        sizes = {"vrrp": 1 << 20, "checker": 4096, "ipvs": 4096}
+        path = self.run_dir.box(role)
+        ring = 4096 if role == "vrrp" else 256
+        try:
+            return BlackBox.create(role, path, records=records, undo_bytes=sizes[role], ring=ring)
+        except OSError as error:
+            self.log.warning(
+                "box.in_memory_only",
+                role=role,
+                path=str(path),
+                why=error.strerror,
+                meaning="'pykeepalived fence' cannot clean up if every process is killed",
+            )
+            return BlackBox.create(role, None, records=records, undo_bytes=sizes[role], ring=ring)
+
+    def _tear_down(self) -> None:
+        for row in self.table.values():
+            rundir.remove_pid_file(row.pid_file)
+            box = self.run_dir.box(row.role)
+            if row.box_fd is not None and box is not None:
+                with contextlib.suppress(OSError):
+                    box.unlink()
+        rundir.remove_pid_file(Path(self.options.pid_file) if self.options.pid_file else None)
+        if self.operator is not None:
+            self.operator.close()
+        for name in ("operator.sock", "out", *(f"in.{role}" for role in policy.START_ORDER)):
+            with contextlib.suppress(OSError):
+                self.run_dir.socket(name).unlink()
+        self.log.info("supervisor.stopped", uptime_s=round(boottime() - self.started_at, 3))
+
+    def watch(self, fd: int, reader: Callable[[], None]) -> None:
+        self.readers[fd] = reader
+        self.epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        if self.readers.pop(fd, None):
+            with contextlib.suppress(OSError, ValueError):
+                self.epoll.unregister(fd)
+
+    # --- roles ---------------------------------------------------------------------------------
+
+    def wanted_roles(self) -> list[str]:
+        """Roles that the current generation and the options ask for, in start order."""
+        return [role for role in policy.START_ORDER if role == "bus" or role in self.reload.current.slices]
+
+    def start_role(self, role: str) -> None:
+        """Fork the role's next incarnation and hand it everything it needs."""
+        row = self.table[role]
+        current = self.reload.current
+        try:
+            table.spawn(
+                row,
+                run_dir=self.run_dir.path,
+                options=self.worker_options,
+                version=self.version,
+                capabilities=tuple(table.CAPABILITIES[role]) + current.capabilities.get(role, ()),
+            )
+        except OSError as error:
+            row.last_exit = f"could not be forked: {error.strerror}"
+            row.restart_at = boottime() + 0.2
+            row.become("backoff")
+            self.reporter.event(row, "died", row.last_exit)
+            return
+        channel = row.channel
+        assert channel is not None
+        self.watch(channel.fileno(), lambda: self._read(row, channel))
+        problem = rundir.write_pid_file(row.pid_file, row.pid or 0)
+        if problem:
+            self.log.warning("pid_file.not_written", why=problem)
+        if role == "bus":
+            self._introduce_broker(row, channel)
+        else:
+            broker = self.table["bus"].channel
+            if broker is not None:
+                broker.send(Peer(role=role, pid=row.pid or 0))
+            channel.send(Epoch(epoch=self.epoch))
+            channel.send(Prepare(generation=current.number), current.slices[role])
+            channel.send(Apply(generation=current.number, phase="full"))
+        self.reporter.event(row, "started")
+
+    def _introduce_broker(self, row: Process, channel: Channel) -> None:
+        self.epoch = max(self.epoch + 1, int(boottime() * 1000))
+        channel.send(Epoch(epoch=self.epoch))
+        others = [other for other in self.table.values() if other.role != "bus"]
+        for other in others:
+            channel.send(Peer(role=other.role, pid=other.pid or 0))
+        for other in others:
+            if other.channel is not None:
+                other.channel.send(Epoch(epoch=self.epoch))
+        self.reporter.broker_is(row, list(self.table.values()))
+
+    def stop_role(self, row: Process) -> None:
+        """Ask for a clean end; killed and fenced if it does not come."""
+        if not row.alive:
+            row.restart_at = None
+            row.become("stopped")
+            return
+        if row.state == "stopping":
+            return
+        row.become("stopping")
+        row.stop_deadline_at = boottime() + self.reload.current.child_wait_time_s
+        if row.channel is not None:
+            row.channel.send(Stop())
+
+    # --- what workers say ----------------------------------------------------------------------
+
+    def _read(self, row: Process, channel: Channel) -> None:
+        if row.channel is not channel:
+            self.unwatch(channel.fileno())
+            return
+        try:
+            messages = channel.receive()
+        except ControlClosed:
+            self.unwatch(channel.fileno())
+            return  # the death itself is seen by reaping
+        except ControlError as error:
+            self.log.error("control.malformed", role=row.role, reason=str(error))
+            row.kill("it broke the control protocol")
+            return
+        channel.flush()
+        now = boottime()
+        for message in messages:
+            row.heard(now)
+            if isinstance(message, Heartbeat):
+                continue
+            if isinstance(message, Ready):
+                self._is_ready(row, now)
+            elif isinstance(message, Store):
+                old = row.kept.pop(message.name, None)
+                if old is not None:
+                    os.close(old)
+                row.kept[message.name] = message.fd
+            elif isinstance(message, Unstore):
+                old = row.kept.pop(message.name, None)
+                if old is not None:
+                    os.close(old)
+            elif isinstance(message, Applied):
+                row.generation = message.generation
+                self.reload.applied(row, message.generation, message.phase)
+                self.reporter.state(row)
+            elif isinstance(message, Prepared):
+                self.reload.prepared(row, message.generation)
+            elif isinstance(message, Refused):
+                self.reload.refused(row, message.generation, message.reason)
+            elif isinstance(message, Failed):
+                self.reload.failed(row, message.generation, message.reason)
+            elif isinstance(message, Report):
+                self.reporter.from_worker(row, message.payload)
+
+    def _is_ready(self, row: Process, now: float) -> None:
+        if row.state != "starting":
+            return
+        row.become("ready")
+        row.history = policy.History(deaths=row.history.deaths, ready_at=now)
+        self.janitor_tries = 0
+        self.reporter.event(row, "ready", f"{(now - row.incarnation / 1000) * 1000:.0f} ms after the fork")
+        if not self.ready_said and all(self.table[role].state == "ready" for role in self.wanted_roles()):
+            self.ready_said = True
+            self.notifier.ready(self.reload.current.summary)
+            self.log.info("supervisor.ready", after_s=round(now - self.started_at, 3))
+        self.reload.worker_ready()
+
+    # --- deaths --------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            for row in self.table.values():
+                if row.pid == pid:
+                    self._died(row, status)
+                    break
+            else:
+                ended = self.children.pop(pid, None)
+                if ended is not None:
+                    ended(status)
+
+    def _died(self, row: Process, status: int) -> None:
+        now = boottime()
+        channel = row.channel
+        if channel is not None:
+            # Its last words may be sockets to keep.
+            with contextlib.suppress(ControlClosed):
+                self._read(row, channel)
+            self.unwatch(channel.fileno())
+            channel.close()
+        pid, row.pid, row.channel = row.pid, None, None
+        os.close(row.pidfd)
+        row.pidfd = -1
+        if row.role == "bus":
+            self.reporter.broker_is(None, [])
+        else:
+            broker = self.table["bus"].channel
+            if broker is not None:
+                broker.send(Peer(role=row.role, pid=0))
+        row.last_exit = table.describe_exit(status, row.kill_reason)
+        if row.state == "stopping":
+            row.become("stopped")
+            rundir.remove_pid_file(row.pid_file)
+            self.reporter.event(row, "stopped", row.last_exit, pid)
+            self.reload.role_stopped(row)
+            return
+        starved = now - self.own_lateness_at < 1.0
+        asked_for = row.kill_reason == _OPERATOR_RESTART
+        row.history, restart_at = policy.after_death(row.history, now, host_starved=starved or asked_for)
+        row.history = policy.History(deaths=row.history.deaths)
+        row.restarts += not asked_for
+        row.become("backoff")
+        row.restart_at = restart_at
+        self.reporter.event(row, "died", row.last_exit, pid)
+        self.reload.worker_died(row)
+        # Straight away where the policy allows it: every millisecond counts for vrrp.
+        self._restart_if_due(row, now)
+
+    def _restart_if_due(self, row: Process, now: float) -> None:
+        if self.stopping or row.restart_at is None or row.alive or now < row.restart_at:
+            return
+        if row.role == "vrrp" and self.janitor_pid is not None:
+            return
+        if self._fence_if_due(row, now):
+            return
+        self.start_role(row.role)
+
+    # --- fence ---------------------------------------------------------------------------------
+
+    def _fence_cases(self, row: Process) -> list[policy.FenceCase]:
+        if row.box is None or row.role != "vrrp":
+            return []
+        return [
+            policy.FenceCase(slot=slot.slot, deadline_at=slot.deadline_at, prio0_until_at=slot.prio0_until_at)
+            for slot in row.box.armed()
+        ]
+
+    def _fence_if_due(self, row: Process, now: float) -> bool:
+        """Start the janitor for slots whose owner did not come back in time; True when it runs."""
+        if self.janitor_pid is not None or self.janitor_tries >= _JANITOR_TRIES:
+            return self.janitor_pid is not None
+        cases = self._fence_cases(row)
+        order = policy.due_fences(cases, now)
+        if order is None:
+            return False
+        if row.alive:
+            # The one that is starting did not make it; it must not advertise while we withdraw.
+            row.kill("not advertising by the fence deadline")
+            return True
+        self._start_janitor(row, order)
+        return True
+
+    def _start_janitor(self, row: Process, order: policy.FenceOrder) -> None:
+        box, box_fd = row.box, row.box_fd
+        assert box is not None
+        assert box_fd is not None
+
+        def body() -> None:
+            problems = janitor.undo_slots(box, order.with_packets, order.without_packets)
+            if problems:
+                log.logger("janitor").error("fence.incomplete", problems=problems)
+                raise SystemExit(1)
+
+        try:
+            pid = fork.fork_child(
+                body, keep_fds=[box_fd, *log.sink.descriptors()], title="pyka-janitor", ignore_stops=True
+            )
+        except OSError as error:
+            self.log.error("fence.no_janitor", why=error.strerror)
+            return
+        self.janitor_pid, self.janitor_deadline_at = pid, boottime() + _JANITOR_LIMIT_S
+        self.janitor_tries += 1
+        count = len(order.with_packets) + len(order.without_packets)
+
+        def ended(status: int) -> None:
+            self.janitor_pid = None
+            how = table.describe_exit(status, None)
+            released = "with" if order.with_packets else "without"
+            self.reporter.event(row, "fenced", f"{count} virtual routers, {released} priority 0: {how}")
+
+        self.children[pid] = ended
+
+    # --- timers --------------------------------------------------------------------------------
+
+    def _note_lateness(self, late_s: float, now: float) -> None:
+        """We were not running for ``late_s``: nobody may be blamed for that time."""
+        if late_s < _LATE_S:
+            return
+        for row in self.table.values():
+            row.lateness_s += late_s
+        if late_s > 0.3:
+            self.own_lateness_at = now
+            self.log.warning("supervisor.late", late_ms=round(late_s * 1000))
+
+    def _wait_time(self) -> float:
+        now = boottime()
+        due = [now + _MAX_WAIT_S]
+        for row in self.table.values():
+            if row.restart_at is not None and not row.alive and not self.stopping:
+                due.append(row.restart_at)
+            if row.alive and row.state in ("starting", "ready"):
+                due.append(row.next_check_at)
+            if row.stop_deadline_at is not None and row.alive:
+                due.append(row.stop_deadline_at)
+            if row.state not in ("ready", "stopped") and self.janitor_pid is None:
+                due += [case.deadline_at for case in self._fence_cases(row)]
+        due += self.reload.deadlines()
+        if self.notifier.watchdog_s is not None:
+            due.append(self.watchdog_due_at)
+        return max(0.0, min(due) - now)
+
+    def _timers(self, now: float) -> None:
+        if self.notifier.watchdog_s is not None and now >= self.watchdog_due_at:
+            self.watchdog_due_at = now + self.notifier.watchdog_s
+            self.notifier.alive()
+        if self.janitor_pid is not None and now >= self.janitor_deadline_at:
+            janitor.end_process(self.janitor_pid, wait_s=0)
+            self.janitor_deadline_at = now + _JANITOR_LIMIT_S
+        for row in self.table.values():
+            if row.channel is not None:
+                row.channel.flush()
+            if row.alive and row.state in ("starting", "ready") and now >= row.next_check_at:
+                self._check_hang(row, now)
+            if row.alive and row.stop_deadline_at is not None and now >= row.stop_deadline_at:
+                row.kill(f"did not stop within {self.reload.current.child_wait_time_s:g} s")
+            if row.state not in ("ready", "stopped", "stopping"):
+                self._fence_if_due(row, now)
+            self._restart_if_due(row, now)
+        self.reload.timers(now)
+        if self.stopping:
+            self._continue_stop()
+
+    def _check_hang(self, row: Process, now: float) -> None:
+        if row.channel is not None:
+            self._read(row, row.channel)  # its heartbeat may have waited for us
+        silence = row.silence(now)
+        if silence.silent_s < policy.HUNG_AFTER_S:
+            if row.state == "starting" and now - row.since_at > policy.START_LIMIT_S:
+                self._hung(row, f"not ready {policy.START_LIMIT_S:g} s after the fork")
+            else:
+                row.next_check_at = policy.next_hang_check(silence, now)
+        elif policy.is_hung(silence):
+            self._hung(
+                row,
+                f"silent for {silence.silent_s:.2f} s"
+                f" (excused: {silence.own_lateness_s + silence.starved_s:.2f} s)",
+            )
+        else:
+            row.next_check_at = policy.next_hang_check(silence, now)
+
+    def _hung(self, row: Process, why: str) -> None:
+        row.become("hung")
+        self.reporter.event(row, "hung", why)
+        row.kill(f"hung, {why}")
+
+    # --- signals and operators -----------------------------------------------------------------
+
+    def _signalled(self) -> None:
+        try:
+            numbers = set(self._wake[0].recv(4096))
+        except BlockingIOError:
+            return
+        if signal.SIGTERM in numbers or (signal.SIGINT in numbers and not self.options.ignore_sigint):
+            self.begin_stop("signal")
+        elif signal.SIGHUP in numbers:
+            self.reload.request(None)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            if number in numbers:
+                self.log.warning(
+                    "signal.without_effect",
+                    signal=signal.Signals(number).name,
+                    instead="pykeepalived status --json",
+                )
+
+    def _operator_connects(self) -> None:
+        assert self.operator is not None
+        server = self.operator
+        client = server.accept()
+        if client is not None:
+            fd = client.sock.fileno()
+
+            def readable() -> None:
+                if not server.readable(client):
+                    self.unwatch(fd)
+
+            self.watch(fd, readable)
+
+    def _command(self, request: dict[str, Any], client: Client) -> None:
+        command = request.get("do")
+        if command == "status":
+            client.answer({"ok": True, **self.status()})
+        elif command == "reload":
+            if request.get("wait"):
+                self.reload.request(client)
+            else:
+                self.reload.request(None)
+                client.answer({"ok": True})
+        elif command == "stop":
+            self.begin_stop("operator")
+            client.answer({"ok": True})
+        elif command == "restart":
+            role = request.get("role")
+            row = self.table.get(role) if isinstance(role, str) else None
+            if row is None or not row.alive:
+                running = ", ".join(row.role for row in self.table.values() if row.alive)
+                client.answer({"ok": False, "error": f"no running worker {role!r}; running: {running}"})
+                return
+            row.kill(_OPERATOR_RESTART)
+            client.answer({"ok": True, "pid": row.pid})
+        elif command == "log-level":
+            level = str(request.get("level"))
+            try:
+                log.set_level(level)
+            except ValueError as error:
+                client.answer({"ok": False, "error": str(error)})
+                return
+            for row in self.table.values():
+                if row.channel is not None:
+                    row.channel.send(LogLevel(level=level))
+            client.answer({"ok": True})
+        else:
+            client.answer({"ok": False, "error": f"unknown command {command!r}"})
+
+    def status(self) -> dict[str, Any]:
+        """What the operator's ``status`` shows of processes: plain values only."""
+        now = boottime()
+        return {
+            "version": self.version,
+            "pid": os.getpid(),
+            "run_dir": str(self.run_dir.path),
+            "config": self.options.config,
+            "bus_out": f"ipc://{self.run_dir.path}/out",
+            "epoch": self.epoch,
+            "uptime_s": round(now - self.started_at, 3),
+            "stopping": self.stopping,
+            "generation": self.reload.current.number,
+            "reload": {
+                "attempted": self.reporter.reload.attempted,
+                "result": self.reporter.reload.result,
+                "errors": list(self.reporter.reload.errors),
+            },
+            "processes": [
+                {
+                    "role": row.role,
+                    "pid": row.pid,
+                    "state": row.state,
+                    "for_s": round(now - row.since_at, 3) if row.since_at else None,
+                    "incarnation": row.incarnation,
+                    "restarts": row.restarts,
+                    "last_exit": row.last_exit,
+                    "generation": row.generation,
+                    "heartbeat_age_s": round(now - row.beat_at, 3) if row.alive else None,
+                    "uid": row.uid,
+                    "kept": sorted(row.kept),
+                    "armed": len(self._fence_cases(row)),
+                }
+                for row in self.table.values()
+            ],
+        }
+
+    # --- stop ----------------------------------------------------------------------------------
+
+    def begin_stop(self, why: str) -> None:
+        """Give mastership back first, then dismantle: vrrp, checker, ipvs, bus."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.notifier.stopping()
+        self.log.info("supervisor.stopping", why=why)
+        self.reload.cancel()
+        for row in self.table.values():
+            row.restart_at = None
+        self.janitor_tries = 0
+        self._continue_stop()
+
+    def _continue_stop(self) -> None:
+        for role in policy.STOP_ORDER:
+            row = self.table[role]
+            if row.alive:
+                self.stop_role(row)
+                return
+            if row.role == "vrrp" and self._left_over(row):
+                return
+
+    def _left_over(self, row: Process) -> bool:
+        """Addresses that a dead vrrp worker left at a stop: off now, whatever their deadline."""
+        if self.janitor_pid is not None:
+            return True
+        cases = self._fence_cases(row)
+        if not cases or self.janitor_tries >= _JANITOR_TRIES or not self.options.release_vips:
+            return False
+        now = boottime()
+        order = policy.FenceOrder(
+            with_packets=tuple(case.slot for case in cases if now <= case.prio0_until_at),
+            without_packets=tuple(case.slot for case in cases if now > case.prio0_until_at),
+        )
+        self._start_janitor(row, order)
+        return self.janitor_pid is not None
+
+    def _stopped(self) -> bool:
+        self._continue_stop()
+        return self.janitor_pid is None and not any(row.alive for row in self.table.values())
+
+
+def _faults() -> dict[str, str]:
+    """Fault hooks of the project's own tests: PYKEEPALIVED_FAULT="vrrp=die,loader=hang"."""
+    text = os.environ.get("PYKEEPALIVED_FAULT", "")
+    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+
+
+def _import_workers() -> None:
+    """Everything that a worker needs is imported here once: a restart imports nothing."""
+    for role in policy.START_ORDER:
+        table.entry_point(role)
+    import encodings.idna  # noqa: F401 - sockets import it at the first name they meet

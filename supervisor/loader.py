@@ -1,0 +1,182 @@
+"""Reading the configuration in a forked, resource-limited child.
+
+A crash, a hang or a memory bomb in parsing ends the child and nothing else. The child sends one
+message: a manifest (what was found, in words) and one sealed memfd per role. The supervisor never
+looks into a slice.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bus import codec
+from supervisor import fork
+from worker.control import ControlError, make_slice, read_slice
+
+WALL_LIMIT_S = 20.0
+CPU_LIMIT_S = 15
+MEMORY_LIMIT_BYTES = 2 << 30
+_MAX_FDS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One diagnostic, ready to be shown: nothing of the configuration's secrets is in it."""
+
+    severity: str
+    code: str
+    place: str
+    text: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What the loader found out, without the model itself."""
+
+    fatal: bool
+    exit_status: int
+    findings: tuple[Finding, ...] = ()
+    roles: tuple[str, ...] = ()
+    """Roles that have something to do, in the order of the fds that come along."""
+    capabilities: dict[str, str] = field(default_factory=dict)
+    """role -> further capabilities its slice needs, separated by blanks."""
+    child_wait_time_s: float = 5.0
+    summary: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class Loaded:
+    """A manifest with the slices (role -> memfd). Whoever drops it closes the descriptors."""
+
+    manifest: Manifest
+    slices: dict[str, int]
+
+    def close(self) -> None:
+        for fd in self.slices.values():
+            os.close(fd)
+        self.slices.clear()
+
+
+def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, bytes]]:
+    """Load in this process: (manifest, role -> encoded slice)."""
+    from keepalived_conf import load as conf
+
+    result = conf.load(path, config_id=config_id)
+    findings = tuple(
+        Finding(
+            severity=str(item.severity),
+            code=str(item.code),
+            place=str(item.place) if item.place else path,
+            text=item.render(),
+            message=str(item.message),
+        )
+        for item in result.diagnostics
+    )
+    found = {} if result.config is None or result.fatal else conf.slices(result.config)
+    capabilities: dict[str, str] = {}
+    if "checker" in found:
+        from checker_proc.process import required_capabilities
+
+        capabilities["checker"] = " ".join(sorted(required_capabilities(found["checker"])))
+    config = result.config
+    manifest = Manifest(
+        fatal=result.fatal,
+        exit_status=conf.exit_status(result),
+        findings=findings,
+        roles=tuple(sorted(found)),
+        capabilities=capabilities,
+        child_wait_time_s=config.globals.child_wait_time_s if config else 5.0,
+        summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers"
+        if config
+        else "",
+    )
+    return manifest, {role: codec.dumps(slice_) for role, slice_ in found.items()}
+
+
+class Loader:
+    """One run of the loader child."""
+
+    def __init__(self, path: str, config_id: str | None, *, fault: str = "") -> None:
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sock.setblocking(False)
+
+        def body() -> None:
+            _limit()
+            if fault == "hang":
+                import signal
+
+                signal.pause()
+            _send(theirs, *load_here(path, config_id))
+
+        self.pid = fork.fork_child(
+            body, keep_fds=[theirs.fileno(), *_log_fds()], title="pyka-loader", ignore_stops=False
+        )
+        theirs.close()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def result(self) -> Loaded | None:
+        """What the child sent; None when it ended without a word. BlockingIOError: not yet."""
+        data, ancillary, _, _ = self._sock.recvmsg(
+            64, socket.CMSG_SPACE(_MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+        )
+        fds = array.array("i")
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+        if not data or not fds:
+            return None
+        try:
+            manifest = codec.loads(Manifest, read_slice(fds[0]))
+        except (ControlError, codec.CodecError):
+            for fd in fds:
+                os.close(fd)
+            return None
+        os.close(fds[0])
+        return Loaded(manifest=manifest, slices=dict(zip(manifest.roles, fds[1:], strict=True)))
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def _log_fds() -> list[int]:
+    from worker import log
+
+    return log.sink.descriptors()
+
+
+def _limit() -> None:
+    def cap(what: int, limit: int) -> None:
+        _, hard = resource.getrlimit(what)
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (limit, limit))
+
+    cap(resource.RLIMIT_CPU, CPU_LIMIT_S)
+    cap(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
+    cap(resource.RLIMIT_CORE, 0)
+
+
+def _send(sock: socket.socket, manifest: Manifest, slices: dict[str, bytes]) -> None:
+    fds = [make_slice("manifest", codec.dumps(manifest))]
+    fds += [make_slice(f"slice.{role}", slices[role]) for role in manifest.roles]
+    sock.setblocking(True)
+    sock.sendmsg([b"loaded"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+
+
+def empty_slices() -> dict[str, Callable[[], Any]]:
+    """Role -> maker of a slice with nothing in it, for workers that --all starts."""
+    from keepalived_conf.model import CheckerSlice, GlobalDefs, IpvsSlice, VrrpSlice
+
+    return {
+        "vrrp": lambda: VrrpSlice(globals=GlobalDefs(), instances=()),
+        "checker": lambda: CheckerSlice(globals=GlobalDefs(), checks=()),
+        "ipvs": lambda: IpvsSlice(globals=GlobalDefs(), virtual_servers=()),
+    }
