@@ -264,10 +264,11 @@ class Supervisor:
 
     def _introduce_broker(self, row: Process, channel: Channel) -> None:
         self.epoch = max(self.epoch + 1, int(boottime() * 1000))
-        channel.send(Epoch(epoch=self.epoch))
         others = [other for other in self.table.values() if other.role != "bus"]
+        # Who may speak comes first: the broker reads nobody before it knows the epoch.
         for other in others:
             channel.send(Peer(role=other.role, pid=other.pid or 0))
+        channel.send(Epoch(epoch=self.epoch))
         for other in others:
             if other.channel is not None:
                 other.channel.send(Epoch(epoch=self.epoch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import pwd
 import signal
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from supervisor import fork, policy
 from worker import control, log
@@ -57,20 +58,17 @@ def _mapped(uid: int) -> bool:
     return any(inside <= uid < inside + count for inside, _, count in rows)
 
 
+MODULES = {
+    "bus": "bus.process",
+    "vrrp": "vrrp_proc.process",
+    "checker": "checker_proc.process",
+    "ipvs": "ipvs_proc.process",
+}
+
+
 def entry_point(role: str) -> Callable[[WorkerContext], None]:
     """``main`` of the role's worker package."""
-    if role == "bus":
-        from bus.process import main
-    elif role == "vrrp":
-        from vrrp_proc.process import main
-    elif role == "checker":
-        from checker_proc.process import main
-    elif role == "ipvs":
-        from ipvs_proc.process import main
-    else:
-        raise KeyError(role)
-    found: Callable[[WorkerContext], None] = main
-    return found
+    return cast("Callable[[WorkerContext], None]", importlib.import_module(MODULES[role]).main)
 
 
 @dataclass(kw_only=True, slots=True)
