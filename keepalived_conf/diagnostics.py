@@ -1,0 +1,233 @@
+"""What is said about a configuration: one record per complaint, and how it is shown.
+
+A diagnostic names what is wrong, where, and how to mend it. It never holds a secret: messages about
+secret keywords leave the value out, and ``render`` hides the values on source lines that mention one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from keepalived_conf.model import Place
+
+MAX_DIAGNOSTICS = 1000
+"""A broken megabyte must not become a million records; what is left out is counted."""
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class KeepalivedClass(IntEnum):
+    """keepalived's classes of configuration errors, in its rising order (2.4.3).
+
+    The highest class seen decides the status of a configuration test.
+    """
+
+    OK = 0
+    FILE_NOT_FOUND = 1
+    BAD_IF = 2
+    FATAL = 3
+    MULTIPLE_FILES = 4
+    UNKNOWN_KEYWORD = 5
+    UNEXPECTED_BOB = 6
+    MISSING_BOB = 7
+    UNEXPECTED_EOB = 8
+    MISSING_EOB = 9
+    UNMATCHED_QUOTE = 10
+    MISSING_PARAMETER = 11
+    INVALID_NUMBER = 12
+    GENERAL_ERROR = 13
+    WARNING = 14
+    DEPRECATED = 15
+    SECURITY_ERROR = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnostic:
+    place: Place | None
+    """None: about the configuration as a whole."""
+    severity: Severity
+    code: str
+    """Stable id, lower case with hyphens, e.g. ``unknown-keyword``."""
+    message: str
+    hint: str = ""
+    """How to mend it; empty where the message says it all."""
+    keepalived: KeepalivedClass = KeepalivedClass.OK
+    """Class keepalived gives it; OK where keepalived says nothing or only logs."""
+    fatal: bool = False
+    """The configuration must not be started with or reloaded to."""
+    width: int = 1
+    """Characters the caret underlines."""
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        return f"{where}{self.severity}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class Diagnostics:
+    """Collects diagnostics in the order they are found; bounded, and counts what it leaves out."""
+
+    def __init__(self) -> None:
+        self.items: list[Diagnostic] = []
+        self.left_out = 0
+        self.highest = KeepalivedClass.OK
+        self.fatal = False
+        self._once: set[tuple[str, str]] = set()
+
+    def add(self, item: Diagnostic) -> None:
+        self.highest = max(self.highest, item.keepalived)
+        self.fatal = self.fatal or item.fatal
+        # A fatal one is always kept: it is the reason the operator is looking for.
+        if len(self.items) < MAX_DIAGNOSTICS or (item.fatal and self.left_out < MAX_DIAGNOSTICS):
+            self.items.append(item)
+        else:
+            self.left_out += 1
+
+    def error(
+        self,
+        place: Place | None,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        width: int = 1,
+        keepalived: KeepalivedClass = KeepalivedClass.GENERAL_ERROR,
+        fatal: bool = False,
+    ) -> None:
+        self.add(
+            Diagnostic(
+                place=place,
+                severity=Severity.ERROR,
+                code=code,
+                message=message,
+                hint=hint,
+                keepalived=keepalived,
+                fatal=fatal,
+                width=width,
+            )
+        )
+
+    def warning(
+        self,
+        place: Place | None,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        width: int = 1,
+        keepalived: KeepalivedClass = KeepalivedClass.OK,
+    ) -> None:
+        self.add(
+            Diagnostic(
+                place=place,
+                severity=Severity.WARNING,
+                code=code,
+                message=message,
+                hint=hint,
+                keepalived=keepalived,
+                width=width,
+            )
+        )
+
+    def note(self, place: Place | None, code: str, message: str, *, hint: str = "", width: int = 1) -> None:
+        self.add(
+            Diagnostic(
+                place=place, severity=Severity.NOTE, code=code, message=message, hint=hint, width=width
+            )
+        )
+
+    def first_time(self, code: str, subject: str) -> bool:
+        """True only at the first call for this pair: for things worth saying once."""
+        key = (code, subject)
+        if key in self._once:
+            return False
+        self._once.add(key)
+        return True
+
+
+_SECRET = re.compile(r"[^\s{}\"$]*(?:pass|secret|key)[^\s{}\"=]*", re.IGNORECASE)
+"""A word that announces a secret: auth_pass, password, key, active_key, and misspelt ones alike."""
+
+_BLANKED = "********"
+
+
+def hide_secrets(line: str) -> str:
+    """The line with everything behind a word that announces a secret hidden, up to a brace."""
+    out: list[str] = []
+    at = 0
+    while match := _SECRET.search(line, at):
+        end = match.end()
+        out.append(line[at:end])
+        blank = re.compile(r"[\s=]*").match(line, end)
+        value_at = blank.end() if blank else end
+        # A quoted value may hold braces, so it is hidden up to the end of the line.
+        stop = re.compile(r"[{}]").search(line, value_at)
+        rest_at = stop.start() if stop and '"' not in line[value_at : stop.start()] else len(line)
+        out.append(line[end:value_at])
+        if line[value_at:rest_at].strip():
+            out.append(_BLANKED if rest_at == len(line) else _BLANKED + " ")
+        at = rest_at
+    out.append(line[at:])
+    return "".join(out)
+
+
+def printable(text: str) -> str:
+    """Text safe for a terminal and a log: control characters and undecodable bytes as escapes."""
+    return "".join(
+        c
+        if c.isprintable() or c == " "
+        else "\\x%02x" % (ord(c) & 0xFF)
+        if ord(c) < 0x100 or 0xDC80 <= ord(c) <= 0xDCFF
+        else "\\u%04x" % ord(c)
+        for c in text
+    )
+
+
+SourceOf = Callable[[str], list[str] | None]
+"""File as named in a Place -> its physical lines, or None when they are not at hand."""
+
+
+def render(item: Diagnostic, source_of: SourceOf | None = None) -> str:
+    """The diagnostic as lines of text: message, source line, caret, hint. No trailing newline."""
+    where = f"{item.place}: " if item.place else ""
+    lines = [printable(f"{where}{item.severity}: {item.message}")]
+    lines.extend(_excerpt(item, source_of))
+    if item.hint:
+        lines.append(printable(f"    hint: {item.hint}"))
+    return "\n".join(lines)
+
+
+def _excerpt(item: Diagnostic, source_of: SourceOf | None) -> Iterator[str]:
+    if item.place is None or source_of is None:
+        return
+    source = source_of(item.place.file)
+    if source is None or not 1 <= item.place.line <= len(source):
+        return
+    raw = source[item.place.line - 1].rstrip("\r\n")
+    shown = hide_secrets(raw)
+    column = item.place.column - 1
+    width = max(1, item.width)
+    if shown != raw and shown[: column + width] != raw[: column + width]:
+        # The caret stands inside what is hidden: point at where the hiding starts.
+        column = min(column, shown.find(_BLANKED))
+        width = len(_BLANKED)
+    # Tabs are kept in the margin so that the caret stands below its word whatever the tab width.
+    start = max(0, column - 70)
+    shown = shown[start : start + 140]
+    margin = "".join("\t" if c == "\t" else " " for c in shown[: column - start])
+    yield "    " + printable(shown.replace("\t", "\ue000")).replace("\\ue000", "\t")
+    yield "    " + margin + "^" + "~" * (min(width, max(1, len(shown) - len(margin))) - 1)
+
+
+def render_all(items: Diagnostics, source_of: SourceOf | None = None) -> str:
+    """Every diagnostic, one below the other; says how many were left out."""
+    blocks = [render(item, source_of) for item in items.items]
+    if items.left_out:
+        blocks.append(f"... and {items.left_out} more")
+    return "\n".join(blocks)

@@ -1,0 +1,254 @@
+"""Bytes of one file -> physical lines -> words, braces and comments, each with its place.
+
+Lexical rules of keepalived 2.4.3: a comment starts at an unquoted ``#`` or ``!``, also inside a word;
+only ``"`` quotes; a quote in the middle of a word ends the word; an unquoted brace stands alone.
+Where this lexer is kinder (byte order mark, very long lines), docs/differences.md says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.model import Place
+
+KEEPALIVED_LINE_BYTES = 1023
+"""Longest line that keepalived takes; of a longer one it reads only the remainder."""
+MAX_LINE_CHARS = 65536
+
+ESCAPED_HASH = "\ufdd0"
+ESCAPED_BANG = "\ufdd1"
+"""Stand for an unquoted ``\\#`` and ``\\!`` until the parser knows the block: keepalived's parent reads
+them as plain characters and its children, which parse a copy, as the start of a comment. Both are
+Unicode noncharacters: they cannot occur in honest text, and are removed from the input."""
+
+_BOM = "\ufeff"
+_SPECIAL = re.compile(r'["#!\\]')
+_TOKEN = re.compile(r'"(?P<quoted>[^"]*)(?P<end>"?)|(?P<brace>[{}])|[^ \t\r\f\v"{}]+')
+
+
+class Line(NamedTuple):
+    """One physical line without its comment, or a line made from it by the preprocessor."""
+
+    file: str
+    number: int
+    """From 1."""
+    text: str
+    """Code: the part before a comment, unstripped."""
+    comment: str | None = None
+    """Comment with its ``#`` or ``!``; None: no comment."""
+    comment_column: int = 0
+    columns: tuple[int, ...] | None = None
+    """Column (from 1) of each character of ``text``; None: the character's index plus 1."""
+
+    def column(self, index: int) -> int:
+        if self.columns is None:
+            return index + 1
+        if index < len(self.columns):
+            return self.columns[index]
+        return self.columns[-1] + 1 if self.columns else 1
+
+    def place(self, index: int = 0) -> Place:
+        return Place(file=self.file, line=self.number, column=self.column(index))
+
+
+class Word(NamedTuple):
+    text: str
+    column: int
+    quoted: bool = False
+
+
+class Token(NamedTuple):
+    """A word, or ``{`` or ``}`` when ``brace`` is set."""
+
+    text: str
+    start: int
+    """Position in the text of the line."""
+    end: int
+    quoted: bool = False
+    brace: bool = False
+
+
+def read_lines(data: bytes, file: str, diagnostics: Diagnostics) -> tuple[list[Line], list[str]]:
+    """Bytes of a file -> (lines without comments, physical lines as written for excerpts).
+
+    Undecodable bytes become lone surrogates (``surrogateescape``): harmless in a comment, reported by
+    the parser in a value. A line with a NUL byte is dropped with an error, as keepalived does.
+    """
+    text = data.decode("utf-8", "surrogateescape")
+    if text.startswith(_BOM):
+        text = text[1:]
+        diagnostics.warning(
+            Place(file=file, line=1, column=1),
+            "byte-order-mark",
+            "the file starts with a UTF-8 byte order mark; keepalived takes it as part of the first keyword",
+            hint="save the file without a byte order mark",
+            keepalived=KeepalivedClass.UNKNOWN_KEYWORD,
+        )
+    raw_lines = [raw.removesuffix("\r") for raw in text.split("\n")]
+    if raw_lines and raw_lines[-1] == "":
+        raw_lines.pop()
+    lines: list[Line] = []
+    for number, raw in enumerate(raw_lines, 1):
+        if not raw or raw.isspace():
+            lines.append(Line(file, number, ""))
+            continue
+        if "\0" in raw:
+            diagnostics.error(
+                Place(file=file, line=number, column=raw.index("\0") + 1),
+                "nul-byte",
+                "the line contains a NUL byte and is ignored",
+                hint="remove the NUL byte",
+            )
+            lines.append(Line(file, number, ""))
+            continue
+        if len(raw) > KEEPALIVED_LINE_BYTES:
+            if len(raw) > MAX_LINE_CHARS:
+                diagnostics.error(
+                    Place(file=file, line=number, column=MAX_LINE_CHARS + 1),
+                    "line-too-long",
+                    f"the line has more than {MAX_LINE_CHARS} characters and is ignored",
+                    hint="split it",
+                )
+                lines.append(Line(file, number, ""))
+                continue
+            diagnostics.warning(
+                Place(file=file, line=number, column=KEEPALIVED_LINE_BYTES + 1),
+                "line-too-long",
+                f"the line is longer than {KEEPALIVED_LINE_BYTES} bytes; keepalived would lose its beginning",
+                hint="split it",
+                keepalived=KeepalivedClass.GENERAL_ERROR,
+            )
+        if ESCAPED_HASH in raw or ESCAPED_BANG in raw:
+            raw = raw.replace(ESCAPED_HASH, "\ufffd").replace(ESCAPED_BANG, "\ufffd")
+        lines.append(decomment(raw, file, number))
+    return lines, raw_lines
+
+
+def decomment(raw: str, file: str, number: int) -> Line:
+    """Split a physical line into code and comment."""
+    match = _SPECIAL.search(raw)
+    if match is None:
+        return Line(file, number, raw)
+    out: list[str] = []
+    columns: list[int] = []
+    escaped = False
+    start = 0
+    while match is not None:
+        at = match.start()
+        char = raw[at]
+        if char in "#!":
+            return _line(file, number, raw, out, columns, start, at, escaped=escaped, comment_at=at)
+        if char == '"':
+            close = raw.find('"', at + 1)
+            if close < 0:
+                break
+            match = _SPECIAL.search(raw, close + 1)
+            continue
+        if raw[at + 1 : at + 2] in ("#", "!"):
+            out.append(raw[start:at] + (ESCAPED_HASH if raw[at + 1] == "#" else ESCAPED_BANG))
+            columns.extend(range(start + 1, at + 2))
+            escaped = True
+            start = at + 2
+            match = _SPECIAL.search(raw, start)
+            continue
+        match = _SPECIAL.search(raw, at + 1)
+    return _line(file, number, raw, out, columns, start, len(raw), escaped=escaped, comment_at=None)
+
+
+def _line(
+    file: str,
+    number: int,
+    raw: str,
+    out: list[str],
+    columns: list[int],
+    start: int,
+    end: int,
+    *,
+    escaped: bool,
+    comment_at: int | None,
+) -> Line:
+    comment = None if comment_at is None else raw[comment_at:]
+    column = 0 if comment_at is None else comment_at + 1
+    if not escaped:
+        return Line(file, number, raw[:end], comment, column)
+    out.append(raw[start:end])
+    columns.extend(range(start + 1, end + 1))
+    return Line(file, number, "".join(out), comment, column, tuple(columns))
+
+
+def split(line: Line, diagnostics: Diagnostics) -> list[Token]:
+    """Words and braces of one line."""
+    tokens: list[Token] = []
+    for match in _TOKEN.finditer(line.text):
+        quoted = match["quoted"]
+        if quoted is not None:
+            if not match["end"]:
+                diagnostics.error(
+                    line.place(match.start()),
+                    "unmatched-quote",
+                    'no closing " on this line',
+                    hint="the text up to the end of the line is taken",
+                    keepalived=KeepalivedClass.UNMATCHED_QUOTE,
+                )
+            tokens.append(Token(quoted, match.start(), match.end(), quoted=True))
+        else:
+            tokens.append(Token(match[0], match.start(), match.end(), brace=match["brace"] is not None))
+    return tokens
+
+
+_SIMPLE_ESCAPES = {"a": "\a", "b": "\b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ESCAPE = re.compile(
+    r"\\(?:(?P<oct>[0-7]{1,3})|x(?P<hex>[0-9A-Fa-f]{1,2})|c(?P<ctl>.)|(?P<one>.))", re.DOTALL
+)
+
+
+def unescape(text: str) -> str:
+    """Resolve the escapes that script and regex arguments know (not ordinary words)."""
+
+    def one(match: re.Match[str]) -> str:
+        if (digits := match["oct"]) is not None:
+            return chr(int(digits, 8) & 0xFF)
+        if (digits := match["hex"]) is not None:
+            return chr(int(digits, 16))
+        if (control := match["ctl"]) is not None:
+            return chr(ord(control) & 0x1F)
+        return _SIMPLE_ESCAPES.get(match["one"], match["one"])
+
+    return _ESCAPE.sub(one, text)
+
+
+def split_escaped(raw: str) -> list[str] | None:
+    """Words of a script or regex argument: ``"`` and ``'`` quote, escapes work outside single meaning,
+    touching parts form one word. None: a quote is not closed."""
+    words: list[str] = []
+    at, size = 0, len(raw)
+    while True:
+        while at < size and raw[at] in " \t\r":
+            at += 1
+        if at >= size:
+            return words
+        parts: list[str] = []
+        while at < size and raw[at] not in " \t\r":
+            if raw[at] in "\"'":
+                end = _closing(raw, at + 1, raw[at])
+                if end < 0:
+                    return None
+                parts.append(unescape(raw[at + 1 : end]))
+                at = end + 1
+                continue
+            end = at
+            while end < size and raw[end] not in " \t\r\"'":
+                end += 2 if raw[end] == "\\" else 1
+            parts.append(unescape(raw[at:end]))
+            at = end
+        words.append("".join(parts))
+
+
+def _closing(raw: str, at: int, quote: str) -> int:
+    while at < len(raw):
+        if raw[at] == quote:
+            return at
+        at += 2 if raw[at] == "\\" else 1
+    return -1

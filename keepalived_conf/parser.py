@@ -1,0 +1,299 @@
+"""Lines -> syntax tree: statements with their bodies, comments, in file order, each with its place.
+
+The tree is structural. It knows from the grammar only which keywords open a block (to read on after a
+missing ``{``) and nothing about values; ``build`` gives it meaning. Statements keep their order and the
+comments between them, so a tree can be shown again as text.
+
+Unlike keepalived, the body of something unknown belongs to it: its ``}`` does not close the block around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.grammar import Block, Keyword
+from keepalived_conf.lexer import ESCAPED_BANG, ESCAPED_HASH, Line, Token, Word, split
+from keepalived_conf.model import Place
+
+MAX_DEPTH = 200
+"""Blocks deeper than this are read as flat text of the deepest one, with one error."""
+
+
+class Comment(NamedTuple):
+    text: str
+    """With its ``#`` or ``!``."""
+    file: str
+    line: int
+    column: int
+    trailing: bool
+    """Stands behind code on its line."""
+
+
+@dataclass(slots=True)
+class Statement:
+    """A keyword with its words, or one entry of a value block, and the body if it has one.
+
+    Built by ``parse`` and not changed afterwards. ``words`` is empty for a brace without keyword.
+    """
+
+    file: str
+    line: int
+    words: tuple[Word, ...]
+    raw: str
+    """Source text of the words, for arguments with a lexical language of their own."""
+    body: list[Node] | None = None
+    end_line: int = 0
+    """Line of the closing brace; 0: no body or never closed."""
+
+    @property
+    def name(self) -> str:
+        return self.words[0].text if self.words else ""
+
+    @property
+    def place(self) -> Place:
+        column = self.words[0].column if self.words else 1
+        return Place(file=self.file, line=self.line, column=column)
+
+    def place_of(self, index: int) -> Place:
+        """Place of a word; behind the last one when there are fewer words."""
+        if index < len(self.words):
+            return Place(file=self.file, line=self.line, column=self.words[index].column)
+        last = self.words[-1]
+        return Place(file=self.file, line=self.line, column=last.column + len(last.text) + 2 * last.quoted)
+
+    def statements(self) -> Iterator[Statement]:
+        return (node for node in self.body or () if isinstance(node, Statement))
+
+
+Node = Statement | Comment
+
+
+class _Open:
+    """A block being read."""
+
+    __slots__ = ("nodes", "grammar", "statement", "parents_text")
+
+    def __init__(
+        self, nodes: list[Node], grammar: Block | None, statement: Statement | None, *, parents_text: bool
+    ) -> None:
+        self.nodes = nodes
+        self.grammar = grammar
+        self.statement = statement
+        self.parents_text = parents_text
+        """keepalived reads it in the parent process, where an escaped # is a plain character."""
+
+
+class _Parser:
+    def __init__(self, root: Block, diagnostics: Diagnostics) -> None:
+        self.diagnostics = diagnostics
+        self.nodes: list[Node] = []
+        self.stack = [_Open(self.nodes, root, None, parents_text=False)]
+        self.pending: Statement | None = None
+        """The last statement, as long as a { may still follow it."""
+        self.surplus = 0
+        """Open braces beyond MAX_DEPTH."""
+
+    # --- lines --------------------------------------------------------------------------------
+
+    def line(self, line: Line) -> None:
+        if line.text and not line.text.isspace():
+            self._code(line)
+        if line.comment is not None:
+            self.stack[-1].nodes.append(
+                Comment(
+                    line.comment,
+                    line.file,
+                    line.number,
+                    line.comment_column,
+                    trailing=not (not line.text or line.text.isspace()),
+                )
+            )
+
+    def _code(self, line: Line) -> None:
+        words: list[Token] = []
+        for token in split(line, self.diagnostics):
+            if not token.brace:
+                words.append(token)
+                continue
+            if words:
+                self._statement(line, words)
+                words = []
+            if token.text == "{":
+                self._open(line, token)
+            else:
+                self._close(line, token)
+        if words:
+            self._statement(line, words)
+
+    def _statement(self, line: Line, tokens: list[Token]) -> None:
+        self._missing_brace()
+        here = self.stack[-1]
+        if ESCAPED_HASH in line.text or ESCAPED_BANG in line.text:
+            tokens = self._resolve_escapes(line, tokens, plain=here.parents_text)
+            if not tokens:
+                return
+        words = tuple(Word(t.text, line.column(t.start), t.quoted) for t in tokens)
+        if not line.text.isascii():
+            words = self._check_encoding(line, tokens, words)
+        statement = Statement(line.file, line.number, words, line.text[tokens[0].start : tokens[-1].end])
+        here.nodes.append(statement)
+        self.pending = statement
+
+    def _check_encoding(self, line: Line, tokens: list[Token], words: tuple[Word, ...]) -> tuple[Word, ...]:
+        checked = []
+        for token, word in zip(tokens, words, strict=True):
+            if any("\ud800" <= char <= "\udfff" for char in word.text) and words[0].text != "auth_pass":
+                self.diagnostics.warning(
+                    line.place(token.start),
+                    "not-utf-8",
+                    "the word is not valid UTF-8",
+                    hint="save the file as UTF-8; the invalid bytes are replaced",
+                    width=len(word.text),
+                )
+                clean = word.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                word = word._replace(text=clean)
+            checked.append(word)
+        return tuple(checked)
+
+    def _resolve_escapes(self, line: Line, tokens: list[Token], *, plain: bool) -> list[Token]:
+        out: list[Token] = []
+        for token in tokens:
+            text = token.text
+            cut = min(
+                (at for at in (text.find(ESCAPED_HASH), text.find(ESCAPED_BANG)) if at >= 0), default=-1
+            )
+            if cut < 0:
+                out.append(token)
+            elif plain or token.quoted:
+                out.append(token._replace(text=text.replace(ESCAPED_HASH, "#").replace(ESCAPED_BANG, "!")))
+            else:
+                self.diagnostics.warning(
+                    line.place(token.start + cut),
+                    "escaped-comment",
+                    "outside double quotes keepalived takes this as the start of a comment here",
+                    hint='write the word inside double quotes: "..."',
+                )
+                if cut:
+                    out.append(token._replace(text=text[:cut], end=token.start + cut))
+                return out
+        return out
+
+    # --- braces --------------------------------------------------------------------------------
+
+    def _grammar_of(self, statement: Statement) -> Keyword | None:
+        grammar = self.stack[-1].grammar
+        return grammar.keywords.get(statement.name) if grammar is not None else None
+
+    def _missing_brace(self) -> None:
+        """A block keyword that is not followed by ``{``: report it and read on inside the block."""
+        pending, self.pending = self.pending, None
+        if pending is None or self.surplus:
+            return
+        keyword = self._grammar_of(pending)
+        if keyword is None or keyword.block is None:
+            return
+        self.diagnostics.error(
+            pending.place,
+            "missing-open-brace",
+            f"no '{{' behind {pending.name}",
+            hint=f"write: {pending.name} ... {{",
+            width=len(pending.name),
+            keepalived=KeepalivedClass.OK if keyword.block.entries else KeepalivedClass.MISSING_BOB,
+        )
+        self._enter(pending, keyword)
+
+    def _open(self, line: Line, token: Token) -> None:
+        statement, self.pending = self.pending, None
+        place = line.place(token.start)
+        if self.surplus or len(self.stack) > MAX_DEPTH:
+            if not self.surplus and self.diagnostics.first_time("too-deep", ""):
+                self.diagnostics.error(
+                    place,
+                    "too-deep",
+                    f"blocks are nested deeper than {MAX_DEPTH}",
+                    keepalived=KeepalivedClass.UNEXPECTED_BOB,
+                )
+            self.surplus += 1
+            return
+        if statement is None:
+            self.diagnostics.error(
+                place,
+                "unexpected-open-brace",
+                "this '{' belongs to no keyword",
+                hint="what stands between it and its '}' is ignored",
+                keepalived=KeepalivedClass.UNEXPECTED_BOB,
+            )
+            statement = Statement(line.file, line.number, (), "{")
+            self.stack[-1].nodes.append(statement)
+            self._enter(statement, None)
+            return
+        keyword = self._grammar_of(statement)
+        if keyword is not None and keyword.block is None:
+            self.diagnostics.error(
+                place,
+                "unexpected-open-brace",
+                f"{statement.name} takes no block",
+                hint="what stands between '{' and its '}' is ignored",
+                keepalived=KeepalivedClass.UNEXPECTED_BOB,
+            )
+        self._enter(statement, keyword)
+
+    def _enter(self, statement: Statement, keyword: Keyword | None) -> None:
+        here = self.stack[-1]
+        statement.body = []
+        # Only the parent of keepalived acts on global_defs.
+        parents_text = here.parents_text or (len(self.stack) == 1 and statement.name == "global_defs")
+        self.stack.append(
+            _Open(
+                statement.body,
+                keyword.block if keyword is not None else None,
+                statement,
+                parents_text=parents_text,
+            )
+        )
+
+    def _close(self, line: Line, token: Token) -> None:
+        if self.surplus:
+            self.surplus -= 1
+            return
+        self._missing_brace()
+        if len(self.stack) == 1:
+            self.diagnostics.error(
+                line.place(token.start),
+                "unexpected-close-brace",
+                "this '}' closes nothing",
+                hint="a '{' is missing above, or this one is too much",
+                keepalived=KeepalivedClass.UNEXPECTED_EOB,
+            )
+            return
+        closed = self.stack.pop().statement
+        if closed is not None:
+            closed.end_line = line.number
+
+    def end(self) -> None:
+        self._missing_brace()
+        missing = len(self.stack) - 1 + self.surplus
+        if missing:
+            opened = self.stack[-1].statement
+            self.diagnostics.error(
+                opened.place if opened is not None and opened.words else None,
+                "missing-close-brace",
+                f"{missing} missing '}}' at the end of the configuration",
+                hint=f"the block that starts here is never closed: {opened.name}"
+                if opened and opened.words
+                else "",
+                width=len(opened.name) if opened is not None else 1,
+                keepalived=KeepalivedClass.MISSING_EOB,
+            )
+
+
+def parse(lines: Iterable[Line], root: Block, diagnostics: Diagnostics) -> list[Node]:
+    """Lines of a whole configuration (after preprocessing) -> the top level of its tree."""
+    parser = _Parser(root, diagnostics)
+    for line in lines:
+        parser.line(line)
+    parser.end()
+    return parser.nodes

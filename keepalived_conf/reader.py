@@ -1,0 +1,278 @@
+"""Reads the keywords of one block by its grammar table: types, ranges, unknown words, missing words."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Any
+
+from keepalived_conf import values
+from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.grammar import Block, Keyword, Type
+from keepalived_conf.known import NAMED_BLOCKS, SCRIPT_KEYWORDS
+from keepalived_conf.model import Place, Places
+from keepalived_conf.parser import Statement
+from keepalived_conf.values import BadValueError, LeadingNumberError
+
+
+@dataclass(slots=True)
+class Read:
+    """What was found in one block: values by canonical keyword, and the blocks inside, in file order."""
+
+    place: Place
+    values: dict[str, Any] = field(default_factory=dict)
+    statements: dict[str, list[Statement]] = field(default_factory=dict)
+    """Of WORDS keywords and blocks: every occurrence."""
+    blocks: list[tuple[Keyword, Statement]] = field(default_factory=list)
+    places: Places = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    """Keywords that were written but whose value could not be used."""
+
+    def __post_init__(self) -> None:
+        self.places[""] = self.place
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.values.get(name, default)
+
+    def has(self, name: str) -> bool:
+        return name in self.values
+
+    def last(self, name: str) -> Statement | None:
+        found = self.statements.get(name)
+        return found[-1] if found else None
+
+
+class Reader:
+    """Reads blocks; one per load, since some things are said once per configuration."""
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self.diagnostics = diagnostics
+        self.script_place: Place | None = None
+        """Where the first program to run is configured."""
+        self.script_security = False
+
+    def block(self, statement: Statement, block: Block) -> Read:
+        read = Read(statement.place)
+        self.into(read, statement.body or [], block)
+        return read
+
+    def into(self, read: Read, nodes: list[Any], block: Block) -> None:
+        for node in nodes:
+            if not isinstance(node, Statement) or not node.words:
+                continue
+            word = node.words[0]
+            keyword = None if word.quoted else block.keywords.get(word.text)
+            if keyword is None:
+                self._unknown(node, block)
+            else:
+                self._take(read, node, keyword)
+
+    # --- unknown and inert -----------------------------------------------------------------------
+
+    def _unknown(self, node: Statement, block: Block) -> None:
+        # A word read as keyword by mistake may be a secret: it is not repeated there.
+        name = "here" if block.secret else f"'{node.name}'"
+        close = (
+            ()
+            if node.words[0].quoted
+            else difflib.get_close_matches(node.name, block.keywords, n=1, cutoff=0.75)
+        )
+        where = f" in {block.name}" if not block.secret else f" ({block.name})"
+        hint = f"did you mean {close[0]}?" if close else ""
+        if node.body is not None:
+            hint = (hint + " " if hint else "") + "its block is ignored as a whole"
+        self.diagnostics.error(
+            node.place,
+            "unknown-keyword",
+            f"unknown keyword {name}{where}",
+            hint=hint,
+            width=len(node.name),
+            keepalived=KeepalivedClass.UNKNOWN_KEYWORD,
+        )
+
+    def inert(self, node: Statement, keyword: Keyword, *, explain: str = "") -> None:
+        """A known keyword without effect: said once. ``explain``: what that means for the operator."""
+        if keyword.name == "enable_script_security":
+            self.script_security = True
+        if keyword.name in NAMED_BLOCKS and len(node.words) < 2:
+            self.missing_word(node, keyword)
+        if self.diagnostics.first_time("no-effect-yet", keyword.name):
+            self.diagnostics.note(
+                node.place,
+                "no-effect-yet",
+                f"{keyword.name} is understood, has no effect yet",
+                hint=explain,
+                width=len(keyword.name),
+            )
+        self._inert_inside(node, keyword)
+
+    def _inert_inside(self, node: Statement, keyword: Keyword) -> None:
+        """Known words inside need no note of their own; unknown ones are typing errors all the same."""
+        if keyword.name in SCRIPT_KEYWORDS and self.script_place is None and len(node.words) > 1:
+            self.script_place = node.place
+        if keyword.block is None or keyword.block.entries:
+            return
+        for inner in node.statements():
+            known = keyword.block.keywords.get(inner.name) if inner.words else None
+            if known is not None:
+                self._inert_inside(inner, known)
+            elif inner.words:
+                self._unknown(inner, keyword.block)
+
+    # --- values --------------------------------------------------------------------------------------
+
+    def _take(self, read: Read, node: Statement, keyword: Keyword) -> None:
+        if keyword.type is Type.INERT:
+            self.inert(node, keyword)
+            return
+        name = keyword.alias_of or keyword.name
+        if keyword.deprecated and self.diagnostics.first_time("deprecated", keyword.name):
+            old = bool(keyword.alias_of)
+            self.diagnostics.warning(
+                node.place,
+                "deprecated",
+                f"{keyword.name} is deprecated",
+                hint=keyword.deprecated,
+                width=len(keyword.name),
+                keepalived=KeepalivedClass.GENERAL_ERROR if old else KeepalivedClass.OK,
+            )
+        if keyword.type is Type.BLOCK:
+            read.blocks.append((keyword, node))
+            read.statements.setdefault(name, []).append(node)
+            read.places.setdefault(name, node.place)
+            return
+        if len(node.words) < 2 and not keyword.optional:
+            self.missing_word(node, keyword)
+            read.refused.add(name)
+            return
+        if keyword.type is Type.WORDS:
+            read.statements.setdefault(name, []).append(node)
+            read.places[name] = node.place
+            return
+        try:
+            value = self._value(node, keyword)
+        except BadValueError as bad:
+            read.refused.add(name)
+            number = keyword.type in (Type.INTEGER, Type.DECIMAL)
+            self.diagnostics.error(
+                node.place_of(1),
+                "invalid-number" if number else "invalid-value",
+                f"{keyword.name}: {self._shown(node, 1)} {bad}; the line is ignored",
+                hint=f"{keyword.name} takes {keyword.takes}",
+                width=len(node.words[1].text),
+                keepalived=KeepalivedClass.INVALID_NUMBER if number else KeepalivedClass.GENERAL_ERROR,
+            )
+            return
+        used = 1 if keyword.type is Type.FLAG else 2
+        if len(node.words) > used:
+            self.diagnostics.warning(
+                node.place_of(used),
+                "extra-words",
+                f"{keyword.name}: what follows here is ignored",
+                hint="only a line end or a brace ends a keyword",
+                width=len(node.words[used].text),
+            )
+        read.values[name] = value
+        read.places[name] = node.place
+        read.refused.discard(name)
+
+    def missing_word(self, node: Statement, keyword: Keyword) -> None:
+        takes = (
+            f"{keyword.name} takes {keyword.takes}"
+            if keyword.takes
+            else f"write what {keyword.name} shall be"
+        )
+        if keyword.stops_when_bare:
+            self.diagnostics.error(
+                node.place_of(1),
+                "missing-word",
+                f"{keyword.name}: the argument is missing",
+                hint=takes,
+                keepalived=KeepalivedClass.MISSING_PARAMETER,
+                fatal=True,
+            )
+        else:
+            self.diagnostics.error(
+                node.place_of(1),
+                "missing-argument",
+                f"{keyword.name}: the argument is missing; the line is ignored",
+                hint=takes,
+            )
+
+    def _shown(self, node: Statement, index: int) -> str:
+        return f"'{node.words[index].text}'"
+
+    def _value(self, node: Statement, keyword: Keyword) -> Any:
+        word = node.words[1].text if len(node.words) > 1 else ""
+        match keyword.type:
+            case Type.FLAG:
+                return True
+            case Type.BOOL:
+                return values.boolean(word) if len(node.words) > 1 else True
+            case Type.INTEGER:
+                return self._integer(node, keyword, word) if len(node.words) > 1 else None
+            case Type.DECIMAL:
+                return self._decimal(node, keyword, word)
+            case Type.CHOICE:
+                if word not in keyword.choices:
+                    raise BadValueError("is not " + keyword.takes)
+                return word
+            case Type.ADDRESS:
+                return values.address_dropping_prefix(word)
+            case Type.INTERFACE:
+                return values.interface_name(word)
+            case _:
+                return word
+
+    def _integer(self, node: Statement, keyword: Keyword, word: str) -> int:
+        try:
+            number = values.integer(word)
+            exact = True
+        except LeadingNumberError as leading:
+            number, exact = leading.number, False
+        high = keyword.high if keyword.high is not None else 4294967295
+        if keyword.low is not None and not keyword.low <= number <= high:
+            raise BadValueError(f"is not within {keyword.low:.0f} to {high:.0f}")
+        if not exact:
+            self.diagnostics.error(
+                node.place_of(1),
+                "invalid-number",
+                f"{keyword.name}: '{word}' is not a whole number; {number} is taken, as keepalived's daemon does",
+                hint=f"write {keyword.name} {number}",
+                width=len(word),
+                keepalived=KeepalivedClass.INVALID_NUMBER,
+            )
+        if keyword.raised_to is not None and number < keyword.raised_to:
+            self.diagnostics.error(
+                node.place_of(1),
+                "raised",
+                width=len(word),
+                message=f"{keyword.name}: {number} is too small; {keyword.raised_to} is taken",
+            )
+            number = keyword.raised_to
+        return number
+
+    def _decimal(self, node: Statement, keyword: Keyword, word: str) -> float:
+        number, exact = values.decimal(word, keyword.decimals)
+        if (
+            number < (keyword.low or 0)
+            or (keyword.high is not None and number > keyword.high)
+            or number > 4294967295
+        ):
+            raise BadValueError(
+                "is not"
+                + (
+                    keyword.takes.partition("decimals")[2].replace(" from ", " within ")
+                    or " within 0 to 4294967295"
+                )
+            )
+        if not exact:
+            self.diagnostics.error(
+                node.place_of(1),
+                "too-many-decimals",
+                f"{keyword.name}: '{word}' has more than {keyword.decimals} decimals; {number:g} is taken",
+                hint=f"{keyword.name} takes {keyword.takes}",
+                width=len(word),
+                keepalived=KeepalivedClass.INVALID_NUMBER,
+            )
+        return number
