@@ -83,6 +83,7 @@ class AnswerReader:
         self._left = 0
         self._length: int | None = None
         self._chunked = False
+        self._encoded = False
 
     @property
     def done(self) -> bool:
@@ -183,7 +184,7 @@ class AnswerReader:
             self._fail(Reason.NOT_HTTP)
             return
         self.status = int(code)
-        self._length, self._chunked = None, False
+        self._length, self._chunked, self._encoded = None, False, False
         self._state = _State.HEADERS
 
     def _header(self, line: bytes) -> None:
@@ -204,8 +205,7 @@ class AnswerReader:
             case b"transfer-encoding":
                 # The last coding decides about the framing (RFC 9112, 6.3).
                 self._chunked = value.split(b",")[-1].strip().lower() == b"chunked"
-                if not self._chunked:
-                    self._length = None
+                self._encoded = True
 
     def _begin_body(self) -> None:
         if 100 <= self.status < 200 and self.status != 101:
@@ -215,7 +215,7 @@ class AnswerReader:
             self._state = _State.DONE  # the body would not change the verdict, or there is none
         elif self._chunked:
             self._state = _State.CHUNK_SIZE
-        elif self._length is not None:
+        elif self._length is not None and not self._encoded:
             self._left = self._length
             self._state = _State.BODY_LENGTH if self._length else _State.DONE
         else:

@@ -89,8 +89,7 @@ class Checker(AioWorker):
         await self._cancel(list(self.tasks))
         self._pump()
         self.loop.remove_reader(self.publisher.fileno())
-        with contextlib.suppress(zmq.ZMQError):
-            self.publisher.close()
+        self.publisher.close()
         self.zmq.destroy(linger=0)
         self.log.info("checker.stopped", checks=len(self.fleet.entries), supervisor_gone=supervisor_gone)
 
@@ -130,6 +129,7 @@ class Checker(AioWorker):
             return f"generation {generation} was not prepared"
         _, wanted = self._prepared
         self._prepared = None
+        self.publisher.generation = generation
         now = boottime()
         applied = self.fleet.apply(wanted.checks, now, self._left)
         self._left = {}
@@ -296,7 +296,8 @@ class Checker(AioWorker):
 
     def _pump(self) -> None:
         self._pump_due = False
-        self.publisher.pump(boottime())
+        if self.publisher.pump(boottime()):
+            self._request_pump()
 
     def _log_step(self, entry: Entry, step: Step) -> None:
         verdict = step.progress.last.verdict
