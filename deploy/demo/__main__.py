@@ -171,11 +171,9 @@ def _performance(
 def _introduce(screen: Screen, balancer: bool, why_not: str) -> None:
     limit_s = conf.master_down_s(scene.PRIORITY["d2"], scene.ADVERT_INT_S)
     ping_ms, request_ms = scene.PING_INTERVAL_S * 1000, scene.REQUEST_INTERVAL_S * 1000
+    screen.line("Directors d1 (priority 150) and d2 (100), web servers w1 and w2, a client of the virtual")
     screen.line(
-        "Directors d1 (priority 150) and d2 (100), web servers w1 and w2, and a client that pings the"
-    )
-    screen.line(
-        f"virtual address {scene.VIRTUAL_ADDRESS} each {ping_ms:.0f} ms and fetches a page each {request_ms:.0f} ms."
+        f"address {scene.VIRTUAL_ADDRESS}: a ping each {ping_ms:.0f} ms, a page each {request_ms:.0f} ms."
     )
     screen.line(f"advert_int is {scene.ADVERT_INT_S:g} s: by the RFC a silent death of d1 is noticed at most")
     screen.line(f"{limit_s * 1000:.0f} ms after its last advertisement.")
@@ -187,6 +185,7 @@ def _introduce(screen: Screen, balancer: bool, why_not: str) -> None:
 
 def _keep(stage: Stage, screen: Screen) -> None:
     stage.lab.keep = True
+    stage.stop_clients()
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(stage.lab.prefix + "\n")
     screen.line()

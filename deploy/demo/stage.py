@@ -108,6 +108,10 @@ class Stage:
             "c", "http", f"{VIRTUAL_ADDRESS}:{PORT}", REQUEST_INTERVAL_S, ANSWER_TIMEOUT_S
         )
 
+    def stop_clients(self) -> None:
+        for probe in (self.pings, self.requests):
+            probe.stop()
+
     # --- sight ------------------------------------------------------------------------------------
 
     def node_of(self, address: object) -> str | None:

@@ -129,9 +129,10 @@ class Daemon:
         return at
 
     def terminate(self) -> float:
-        """SIGTERM to the parent; returns the instant just before."""
+        """SIGTERM to the parent (if it is still there); returns the instant just before."""
         at = time.time()
-        os.kill(self.parent_pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.parent_pid, signal.SIGTERM)
         return at
 
     def wait(self, timeout_s: float = 15) -> int:

@@ -349,4 +349,7 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    try:
+        _main()
+    except BrokenPipeError:  # whoever asked for us is gone
+        os._exit(0)
