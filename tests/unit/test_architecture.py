@@ -45,7 +45,8 @@ PURE_PATTERNS = (
     *(f"keepalived_conf.{name}" for name in ("diagnostics", "grammar", "known", "lexer", "model", "parser")),
     *(f"keepalived_conf.{name}" for name in ("reader", "values")),
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
-    *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "router", "timers")),
+    *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
+    "vrrp_proc.router",
     "supervisor.policy",
 )
 """Modules (shell patterns allowed) that do no I/O and know no clock, whatever imports them."""
