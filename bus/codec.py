@@ -188,14 +188,14 @@ def _union_plan(members: tuple[Any, ...]) -> _Plan:
     plans = [(member, _plan(member)) for member in members]
     by_python: dict[type[Any], _Step] = {}
     by_wire: dict[type[Any], list[_Step]] = {}
-    for member, (encode, decode) in plans:
+    for member, (encode_member, decode_member) in plans:
         python_types = {member} if isinstance(member, type) else _wire_types(member)
         for kind in python_types:
             if kind in by_python:
                 raise TypeError(f"union {members}: two members are {kind.__name__}")
-            by_python[kind] = encode
+            by_python[kind] = encode_member
         for kind in _wire_types(member):
-            by_wire.setdefault(kind, []).append(decode)
+            by_wire.setdefault(kind, []).append(decode_member)
     texts = [member for member in members if str in _wire_types(member)]
     families = {member for member in texts if member in _ADDRESSES}
     # The text of an address tells its family; an address and an interface, or a plain str, it does not.
