@@ -88,9 +88,19 @@ class _Burst:
     owner: str
     frames: Sequence[Frame]
     copies: int
+    on_done: Callable[[], None]
     position: int = 0
     failed: int = 0
     error: OSError | None = None
+
+    def drop(self, gone: set[bytes] | None) -> None:
+        """Leave frames out of what is still to be sent, keeping count of the rounds."""
+        kept = [] if gone is None else [frame for frame in self.frames if frame.data not in gone]
+        if len(kept) < len(self.frames):
+            rounds, within = divmod(self.position, len(self.frames))
+            before = sum(1 for frame in self.frames[:within] if frame in kept)
+            self.frames = kept
+            self.position = rounds * len(kept) + before
 
     @property
     def current(self) -> Frame:
@@ -104,7 +114,7 @@ class _Burst:
 class Announcer:
     """Sends bursts of frames in the order they were asked for.
 
-    ``on_failure(owner, frames, error)`` is told once per burst how many frames the kernel refused.
+    ``on_failure(owner, frames, error)`` is told once per burst that the kernel refused some of it.
     """
 
     def __init__(self, loop: Loop, on_failure: Callable[[str, int, OSError], None]) -> None:
@@ -117,20 +127,28 @@ class Announcer:
         self.garp_interval_s = 0.0
         self.gna_interval_s = 0.0
 
-    def announce(self, owner: str, frames: Sequence[Frame], copies: int) -> None:
-        """Queue ``frames``, the whole list ``copies`` times."""
-        if frames and copies > 0:
-            self._bursts.append(_Burst(owner, frames, copies))
-            if self._timer.due_at is None:
-                self._schedule_work()
+    def announce(self, owner: str, frames: Sequence[Frame], copies: int, on_done: Callable[[], None]) -> None:
+        """Queue ``frames``, the whole list ``copies`` times; ``on_done`` when the last has left."""
+        if not frames or copies <= 0:
+            on_done()
+            return
+        self._bursts.append(_Burst(owner, frames, copies, on_done))
+        if self._timer.due_at is None:
+            self._schedule_work()
 
-    def cancel(self, owner: str) -> None:
-        """Send nothing more for ``owner``: the addresses are not ours any longer."""
-        if self._bursts:
-            self._bursts = deque(burst for burst in self._bursts if burst.owner != owner)
-
-    def pending(self, owner: str) -> bool:
-        return any(burst.owner == owner for burst in self._bursts)
+    def cancel(self, owner: str, frames: Sequence[bytes] | None = None) -> None:
+        """Send these frames of ``owner`` (None: any) no more: the addresses are not ours any longer."""
+        if not self._bursts:
+            return
+        gone = None if frames is None else set(frames)
+        kept: deque[_Burst] = deque()
+        for burst in self._bursts:
+            if burst.owner == owner:
+                burst.drop(gone)
+                if not burst.frames:
+                    continue
+            kept.append(burst)
+        self._bursts = kept
 
     def forget_link(self, ifindex: int) -> None:
         """The interface is gone or changed: its socket is of no use any more."""
@@ -171,6 +189,7 @@ class Announcer:
                 self._bursts.popleft()
                 if burst.error is not None:
                     self._on_failure(burst.owner, len(burst.frames), burst.error)
+                burst.on_done()
             spacing_s = self.garp_interval_s if frame.is_arp else self.gna_interval_s
             if spacing_s > 0 and self._bursts:
                 return self._pause(spacing_s)

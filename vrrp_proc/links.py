@@ -89,6 +89,10 @@ class LinkTable:
         link.addresses[event.address] = event
         return changed
 
+    def indices(self) -> set[int]:
+        """Indices of all interfaces there are."""
+        return set(self._by_index)
+
     def by_name(self, name: str) -> Link | None:
         return self._by_name.get(name)
 

@@ -1,10 +1,10 @@
 """The VRRP worker's loop: epoll and one absolute timerfd, nothing else.
 
 A turn has a fixed order, whatever woke it: packets, core (timers that are due), slices of long work
-(address batches, announcements), netlink, control channel, bus. So an advert that waits in a socket
-is read before a timer elects, an advert of ours leaves before an address batch, and the bus comes
-last. Long work is cut into slices that end when another timer is due: no advert is late because
-something else is long.
+(address batches, announcements), netlink, control channel, bus, what was deferred (logs). So an
+advert that waits in a socket is read before a timer elects, an advert of ours leaves before an
+address batch, and the bus and the log come last. Long work is cut into slices that end when another
+timer is due: no advert is late because something else is long.
 
 Clock: CLOCK_BOOTTIME seconds. Not thread-safe; one loop per process.
 """
@@ -60,6 +60,7 @@ class Loop:
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = 0
         self._work: deque[Callable[[], bool]] = deque()
+        self._deferred: deque[Callable[[], None]] = deque()
         self._running = False
         self.turn_started_at = clock()
         """When the current turn woke up."""
@@ -140,18 +141,28 @@ class Loop:
 
     def add_work(self, piece: Callable[[], bool]) -> None:
         """Queue long work: ``piece`` does one short slice per call and returns True while there is
-        more. Pieces are served in order, between timers."""
+        more. Pieces take turns, between timers."""
         self._work.append(piece)
 
     def _run_work(self) -> None:
         end_at = self._clock() + _SLICE_BUDGET_S
         while self._work:
-            if not self._work[0]():
-                self._work.popleft()
+            # In turn: the first announcements do not wait for the last addresses.
+            piece = self._work.popleft()
+            if piece():
+                self._work.append(piece)
             now = self._clock()
             due_at = self.next_due_at()
             if now >= end_at or (due_at is not None and now >= due_at):
                 return
+
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` at the end of this turn: logging, publishing, everything that may wait."""
+        self._deferred.append(callback)
+
+    def run_deferred(self) -> None:
+        while self._deferred:
+            self._deferred.popleft()()
 
     # --- turns -------------------------------------------------------------------------------
 
@@ -184,6 +195,8 @@ class Loop:
             self._run_work()
         for _stage, fd in callbacks[position:]:
             self._serve(fd)
+        if self._deferred:
+            self.run_deferred()
 
     def _serve(self, fd: int) -> None:
         reader = self._readers.get(fd)  # may have been removed by an earlier callback
@@ -202,8 +215,9 @@ class Loop:
     def drain_work(self) -> None:
         """Do all queued long work now (when leaving)."""
         while self._work:
-            if not self._work[0]():
-                self._work.popleft()
+            piece = self._work.popleft()
+            if piece():
+                self._work.append(piece)
 
     def close(self) -> None:
         self._timerfd.close()

@@ -22,6 +22,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from keepalived_conf.model import Family, IpAddress
 from vrrp_proc import bpf
+from vrrp_proc.packet import Datagram, datagram_from_ipv4
 from worker.clock import boottime, boottime_from_realtime
 
 PROTOCOL_VRRP = 112
@@ -49,13 +50,7 @@ _IPV6_HEADER = struct.Struct("!IHBB16s16s")
 class Received:
     """One packet as it came off the wire."""
 
-    family: Family
-    source: IpAddress
-    destination: IpAddress
-    ttl: int
-    """TTL or hop limit."""
-    payload: bytes
-    """From VRRP octet 0; IPv4: as long as the IP header says."""
+    datagram: Datagram
     received_at: float
     """Kernel time stamp as CLOCK_BOOTTIME seconds."""
 
@@ -112,6 +107,8 @@ class ReceiveSocket:
         self._groups: set[IpAddress] = set()
         self._dropped: int | None = None
         self._empty_at = 0.0
+        self.empty = False
+        """Whether the last ``receive`` took everything that was there."""
         self.inherited = False
         """True when it was open all the time since an earlier incarnation."""
 
@@ -225,11 +222,13 @@ class ReceiveSocket:
         """
         found: list[Received] = []
         overflowed = False
+        self.empty = False
         for _packet in range(most):
             try:
                 data, ancillary, flags, sender = self._sock.recvmsg(_RECEIVE_BYTES, _ANCILLARY_BYTES)
             except BlockingIOError:
                 self._empty_at = boottime()
+                self.empty = True
                 break
             except OSError as error:
                 # ENETDOWN is reported once when the interface goes down; the link monitor says it too.
@@ -248,13 +247,11 @@ class ReceiveSocket:
             # A wall clock that was stepped meanwhile shifts the stamp: the packet cannot have come
             # before this socket was last seen empty.
             received_at = min(now, max(received_at, self._empty_at))
-            packet = (
-                _ipv4(data, received_at)
-                if self.family == 4
-                else _ipv6(data, sender[0], destination, ttl, received_at)
+            datagram = (
+                datagram_from_ipv4(data) if self.family == 4 else _ipv6(data, sender[0], destination, ttl)
             )
-            if packet is not None:
-                found.append(packet)
+            if isinstance(datagram, Datagram):
+                found.append(Received(datagram, received_at))
         return found, overflowed
 
     def detach(self) -> int:
@@ -292,33 +289,14 @@ def _control(
     return ttl, destination, stamp, drops
 
 
-def _ipv4(data: bytes, received_at: float) -> Received | None:
-    if len(data) < _IPV4_HEADER.size or data[0] >> 4 != 4:
-        return None
-    header_bytes = (data[0] & 15) * 4
-    total = int.from_bytes(data[2:4], "big")
-    if not _IPV4_HEADER.size <= header_bytes <= total <= len(data):
-        return None
-    return Received(
-        family=4,
-        source=IPv4Address(data[12:16]),
-        destination=IPv4Address(data[16:20]),
-        ttl=data[8],
-        payload=data[header_bytes:total],
-        received_at=received_at,
-    )
-
-
-def _ipv6(data: bytes, sender: str, destination: bytes, ttl: int, received_at: float) -> Received | None:
+def _ipv6(data: bytes, sender: str, destination: bytes, ttl: int) -> Datagram | None:
     if len(destination) != 16 or ttl < 0:
         return None
-    return Received(
-        family=6,
+    return Datagram(
+        payload=data,
         source=IPv6Address(sender.partition("%")[0]),
         destination=IPv6Address(destination),
         ttl=ttl,
-        payload=data,
-        received_at=received_at,
     )
 
 

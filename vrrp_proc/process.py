@@ -1,0 +1,669 @@
+"""The VRRP worker: entry point, control channel, configuration, sockets of all virtual routers.
+
+Start (and restart): read the links, take over the kept sockets, resume each router by the core's rule;
+adverts leave first, then ``ready``, then everything that others want of us (bus, locked memory).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bus.codec import loads
+from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance, VrrpSlice
+from vrrp_proc.addresses import AddressWork
+from vrrp_proc.adverts import group_of
+from vrrp_proc.announce import Announcer
+from vrrp_proc.boxes import Ledger
+from vrrp_proc.effects import Resumed, Transition
+from vrrp_proc.events import ReceiveGap
+from vrrp_proc.links import LinkTable
+from vrrp_proc.loop import Loop, Stage, Timer
+from vrrp_proc.netlink import AddressEvent, Monitor, NetlinkError, OverrunError, RouteSocket
+from vrrp_proc.publish import BusVoice, state_record
+from vrrp_proc.router import same_router
+from vrrp_proc.sockets import Received, ReceiveSocket, SendSocket
+from vrrp_proc.virtual_router import VirtualRouter
+from worker import log as logging
+from worker import undo as janitor
+from worker.blackbox import BlackBox, BoxError
+from worker.clock import boottime
+from worker.context import HEARTBEAT_S, WorkerContext
+from worker.control import (
+    Abort,
+    Apply,
+    ControlClosed,
+    ControlError,
+    Epoch,
+    LogLevel,
+    Message,
+    Prepare,
+    Stop,
+)
+
+_GC_EVERY_S = 10.0
+_SETTLE_AFTER_S = 0.05
+_SETTLE_ROOM_S = 0.010
+_SUSPEND_NOTICED_S = 0.05
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+_Key = tuple[str, int]
+
+
+def main(ctx: WorkerContext) -> None:
+    """Run the VRRP worker until it is told to stop or the supervisor is gone."""
+    log = logging.logger(ctx.role)
+    # Locking memory later must not need a capability that the worker does not keep.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for problem in ctx.drop_privileges():
+        log.warning("privileges.not_dropped", reason=problem)
+    gc.disable()
+    worker = VrrpWorker(ctx)
+    try:
+        worker.run()
+    finally:
+        worker.close()
+
+
+class VrrpWorker:
+    """Everything of the process that is not one virtual router. Implements ``router.Host``."""
+
+    def __init__(self, ctx: WorkerContext) -> None:
+        self._ctx = ctx
+        self._control = ctx.control
+        self._log = logging.logger(ctx.role)
+        self.loop = Loop(boottime)
+        self.loop.before_timers = self._before_timers
+        self.globals = GlobalDefs()
+        self.links = LinkTable()
+        self.ledger = Ledger(self._attach_box())
+        self._route = RouteSocket()
+        self._monitor = Monitor()
+        self._announcer = Announcer(self.loop, self._announce_failed)
+        self.work = AddressWork(self.loop, self._route, self._announcer, self._missing)
+        self._kept = dict(ctx.kept_fds)
+        self._rx: dict[_Key, ReceiveSocket] = {}
+        self._tx: dict[_Key, SendSocket] = {}
+        self._why_deaf: dict[_Key, str] = {}
+        self._routers: dict[str, VirtualRouter] = {}
+        self._by_vrid: dict[tuple[str, int, int], list[VirtualRouter]] = {}
+        self._leaving: list[VirtualRouter] = []
+        self._prepared: dict[int, VrrpSlice] = {}
+        self._ready = False
+        self._changed: dict[str, VirtualRouter] = {}
+        self._suspended_s = _suspended_s()
+        self._advert_left = False
+        self._collect_at = boottime() + _GC_EVERY_S
+        self._collections = 0
+        self._voice = BusVoice(ctx, self.loop)
+        self._settling: list[Callable[[], None]] = [self._voice.open, self._lock_memory]
+        self._settle_timer = Timer(self._settle)
+        self._settle_tries = 0
+        self._beat_timer = Timer(self._beat)
+        self._start_timer = Timer(self._start_delayed)
+        self._delayed: list[VirtualRouter] = []
+
+    def _attach_box(self) -> BlackBox | None:
+        if self._ctx.box_fd is None:
+            return None
+        try:
+            return BlackBox.attach(self._ctx.box_fd)
+        except (BoxError, OSError) as error:
+            # Serving without a memory is better than not serving: a restart is then a fresh start.
+            self._log.error("vrrp.box_unusable", reason=str(error))
+            return None
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        self._control.hello()
+        self.loop.add_reader(self._control.fileno(), Stage.CONTROL, self._control_readable)
+        self.loop.add_reader(self._monitor.fileno(), Stage.NETLINK, self._links_readable)
+        self.links.load(self._route.links(), self._route.addresses())
+        for text in self.ledger.damaged:
+            self._log.warning("vrrp.record_damaged", reason=text)
+        self._beat(boottime())
+        self.loop.run()
+
+    def close(self) -> None:
+        self._voice.close()
+        self._announcer.close()
+        for rx in self._rx.values():
+            rx.close()
+        for tx in self._tx.values():
+            tx.close()
+        self._route.close()
+        self._monitor.close()
+        self.loop.close()
+
+    def _leave(self, detail: str) -> None:
+        """Priority 0, addresses off, records; then the process ends."""
+        self.loop.remove_reader(self._control.fileno())
+        routers = list(self._routers.values())
+        if self._ctx.options.release_vips:
+            for router in routers:
+                router.stop(detail)
+            self.loop.drain_work()
+            for router in [*routers, *self._leaving]:
+                if not router.quiet:
+                    self._log.error("vrrp.stop_incomplete", instance=router.name)
+        for router in [*routers, *self._leaving]:
+            if router.quiet or not self._ctx.options.release_vips:
+                self.ledger.release(router.slot)
+        self.loop.run_deferred()
+        self._publish()
+        self._control.flush()
+        self.loop.stop()
+
+    def _beat(self, now: float) -> None:
+        self._control.heartbeat()
+        self._voice.pump()
+        self._collect(now)
+        self.loop.arm(self._beat_timer, now + HEARTBEAT_S, 0.001)
+
+    def _collect(self, now: float) -> None:
+        """Garbage right after an advert, when the next one is furthest away."""
+        due_at = self.loop.next_due_at()
+        if now < self._collect_at or (due_at is not None and due_at - now < 0.005):
+            return
+        self._collect_at = now + _GC_EVERY_S
+        found = gc.collect(1)
+        self._collections += 1
+        self._log.debug("vrrp.collected", found=found, collections=self._collections)
+
+    def _settle(self, now: float) -> None:
+        """After the first adverts: what costs milliseconds, one piece at a time, between adverts."""
+        due_at = self.loop.next_due_at()
+        self._settle_tries += 1
+        if due_at is not None and due_at - now < _SETTLE_ROOM_S and self._settle_tries < 20:
+            self.loop.arm(self._settle_timer, due_at + 0.001)
+            return
+        self._settle_tries = 0
+        self._settling.pop(0)()
+        if self._settling:
+            self.loop.arm(self._settle_timer, boottime() + _SETTLE_AFTER_S)
+
+    def _lock_memory(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
+            reason = os.strerror(ctypes.get_errno())
+            self._log.warning(
+                "vrrp.memory_not_locked",
+                reason=reason,
+                hint="raise LimitMEMLOCK or grant CAP_IPC_LOCK; adverts may be late when memory is short",
+            )
+
+    # --- control channel -------------------------------------------------------------------------
+
+    def _control_readable(self) -> None:
+        try:
+            messages = self._control.receive()
+        except ControlClosed:
+            self._leave("the supervisor is gone")
+            return
+        except ControlError as error:
+            self._log.error("control.malformed", reason=str(error))
+            return
+        for message in messages:
+            if isinstance(message, Stop):
+                self._leave("stop")
+                return
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        if isinstance(message, Prepare):
+            reason = self._prepare(message.generation, message.payload)
+            if reason is None:
+                self._control.prepared(message.generation)
+            else:
+                self._control.refused(message.generation, reason)
+        elif isinstance(message, Apply):
+            reason = self._apply(message.generation)
+            if reason is None:
+                self._control.applied(message.generation, message.phase)
+            else:
+                self._control.failed(message.generation, message.phase, reason)
+            if not self._ready and reason is None:
+                self._ready = True
+                self._control.ready()
+                self.loop.arm(self._settle_timer, boottime() + _SETTLE_AFTER_S)
+        elif isinstance(message, Abort):
+            self._prepared.pop(message.generation, None)
+        elif isinstance(message, Epoch):
+            self._voice.epoch(message.epoch)
+        elif isinstance(message, LogLevel):
+            with contextlib.suppress(ValueError):
+                logging.set_level(message.level)
+
+    def _prepare(self, generation: int, payload: bytes) -> str | None:
+        """Parse and check; touch nothing. Returns why it is refused."""
+        try:
+            wanted = loads(VrrpSlice, payload)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is refused, not fatal
+            return f"the vrrp slice cannot be read: {error}"
+        if len(wanted.instances) > self.ledger.capacity:
+            return f"{len(wanted.instances)} vrrp_instance blocks, {self.ledger.capacity} are possible"
+        names = [config.name for config in wanted.instances]
+        if len(set(names)) != len(names):
+            return "two vrrp_instance blocks have the same name"
+        self._prepared = {generation: wanted}
+        return None
+
+    # --- configuration ---------------------------------------------------------------------------
+
+    def _apply(self, generation: int) -> str | None:
+        wanted = self._prepared.pop(generation, None)
+        if wanted is None:
+            return f"generation {generation} was not prepared"
+        first = not self._ready
+        self.globals = wanted.globals
+        self._announcer.garp_interval_s = wanted.globals.vrrp_garp_interval_s
+        self._announcer.gna_interval_s = wanted.globals.vrrp_gna_interval_s
+        configs = {config.name: config for config in wanted.instances}
+        kept = self._match(configs)
+        for router in [r for r in self._routers.values() if r not in kept]:
+            self._retire(router)
+        fresh: list[VirtualRouter] = []
+        problems: list[str] = []
+        changed: list[tuple[VirtualRouter, VrrpInstance]] = []
+        reused = {config.name: router for router, config in kept.items()}
+        for config in configs.values():
+            running = reused.get(config.name)
+            if running is not None:
+                changed.append((running, config))
+                continue
+            try:
+                fresh.append(self._new_router(config, generation))
+            except BoxError as error:
+                problems.append(f"vrrp_instance {config.name}: {error}")
+        routers = {router.name: router for router in [*kept, *fresh]}
+        for name in set(self._routers) - set(routers):
+            self._voice.gone(name)
+        self._routers = routers
+        self._index()
+        self._open_sockets({(r.interface, r.config.family) for r in self._routers.values()} | self._sending())
+        for router, config in changed:
+            router.reconfigure(config, generation)
+        self._start(fresh, first)
+        if first:
+            self._undo_orphans()
+            self._close_unused_kept()
+        self.loop.defer(self._log_applied(generation))
+        return "; ".join(problems) or None
+
+    def _log_applied(self, generation: int) -> Callable[[], None]:
+        count = len(self._routers)
+        return lambda: self._log.info("vrrp.applied", generation=generation, instances=count)
+
+    def _match(self, configs: dict[str, VrrpInstance]) -> dict[VirtualRouter, VrrpInstance]:
+        """Running routers that go on, with their new configuration."""
+        found: dict[VirtualRouter, VrrpInstance] = {}
+        for name, router in self._routers.items():
+            config = configs.get(name)
+            if config is not None and same_router(router.config, config):
+                found[router] = config
+        return found
+
+    def _new_router(self, config: VrrpInstance, generation: int) -> VirtualRouter:
+        entry = self.ledger.take(config.name)
+        slot = entry.slot if entry is not None else self.ledger.allocate()
+        router = VirtualRouter(self, config, generation, slot)
+        router.entry = entry
+        return router
+
+    def _start(self, routers: list[VirtualRouter], first: bool) -> None:
+        """Adverts first: everything is looked at and encoded before the first one starts."""
+        queued: dict[VirtualRouter, list[Received]] = {router: [] for router in routers}
+        deaf: set[_Key] = set()
+        if routers and first:
+            for key, rx in self._rx.items():
+                packets, overflowed = rx.receive(1 << 16)
+                if overflowed or not rx.inherited:
+                    deaf.add(key)
+                for packet in packets:
+                    addressee = self._addressee(key, packet)
+                    if addressee in queued:
+                        queued[addressee].append(packet)
+        now = boottime()
+        delay_s = self.globals.vrrp_startup_delay_s if first else 0.0
+        for router in routers:
+            router.look()
+        for router in routers:
+            key = (router.interface, router.config.family)
+            if router.entry is None and delay_s > 0:
+                self._delayed.append(router)
+                continue
+            router.start(queued[router], blind=not first or key in deaf or key not in self._rx)
+        if self._delayed:
+            self._log.info("vrrp.startup_delayed", seconds=delay_s)
+            self.loop.arm(self._start_timer, now + delay_s)
+
+    def _start_delayed(self, _now: float) -> None:
+        delayed, self._delayed = self._delayed, []
+        for router in delayed:
+            if router in self._routers.values():
+                router.look()
+                router.start((), blind=True)
+
+    def _retire(self, router: VirtualRouter) -> None:
+        """Not configured any more: stop it, forget it when nothing is left of it."""
+        if router in self._delayed:
+            self._delayed.remove(router)
+        router.stop("removed from the configuration")
+        self._leaving.append(router)
+        self._bury()
+
+    def _bury(self) -> None:
+        still: list[VirtualRouter] = []
+        for router in self._leaving:
+            if router.quiet:
+                router.dispose()
+                self.ledger.release(router.slot)
+            else:
+                still.append(router)
+        if len(still) != len(self._leaving):
+            self._leaving = still
+            self._open_sockets(self._sending())
+
+    def _undo_orphans(self) -> None:
+        """Instances of an earlier generation that are not configured any more and whose worker died
+        before it could stop them."""
+        for orphan in self.ledger.orphans():
+            if orphan.fence.active:
+                releases = boottime() < orphan.fence.prio0_until_at
+                problems = janitor.perform(orphan.undo, packets=releases)
+                self._log.info("vrrp.orphan_undone", slot=orphan.slot, problems=problems)
+            self.ledger.forget_orphan(orphan)
+
+    # --- sockets -----------------------------------------------------------------------------------
+
+    def _index(self) -> None:
+        self._by_vrid = {}
+        for router in self._routers.values():
+            key = (router.interface, router.config.family, router.config.virtual_router_id)
+            self._by_vrid.setdefault(key, []).append(router)
+
+    def _sending(self) -> set[_Key]:
+        return {(r.interface, r.config.family) for r in [*self._routers.values(), *self._leaving]}
+
+    def _open_sockets(self, keys: set[_Key]) -> None:
+        """Sockets for exactly these interfaces and families, as far as the interfaces exist."""
+        for key in [key for key in self._rx if key not in keys]:
+            self._close_sockets(key)
+            self._control.unstore(ReceiveSocket.kept_name(*_typed(key)))
+        for key in sorted(keys):
+            self._open_socket(key)
+
+    def _open_socket(self, key: _Key) -> bool:
+        """Make sure of the sockets of one interface and family. True when they were opened anew."""
+        interface, family = _typed(key)
+        link = self.links.by_name(interface)
+        rx = self._rx.get(key)
+        if rx is not None and (link is None or rx.ifindex != link.index):
+            self._close_sockets(key)
+            rx = None
+        if link is None:
+            self._why_deaf.pop(key, None)
+            return False
+        opened = False
+        name = ReceiveSocket.kept_name(interface, family)
+        try:
+            if rx is None:
+                fd = self._kept.pop(name, None)
+                if fd is not None:
+                    rx = ReceiveSocket.adopt(fd, interface, link.index, family)
+                if rx is None:
+                    rx = ReceiveSocket.open(interface, link.index, family)
+                    opened = True
+                self._rx[key] = rx
+                self._tx[key] = SendSocket(interface, link.index, family)
+                self.loop.add_reader(rx.fileno(), Stage.PACKETS, self._reader(key))
+            routers = [r for r in self._routers.values() if (r.interface, r.config.family) == key]
+            rx.set_vrids(router.config.virtual_router_id for router in routers)
+            groups = {group_of(router.config, self.globals) for router in routers}
+            rx.set_groups({group for group in groups if group is not None})
+            if opened:
+                self._control.store(name, rx.fileno())
+        except OSError as error:
+            self._close_sockets(key)
+            why = f"no VRRP socket on {interface}: {error.strerror or error}"
+            if self._why_deaf.get(key) != why:
+                self._why_deaf[key] = why
+                self._log.error("vrrp.socket", interface=interface, family=family, reason=why)
+            return False
+        self._why_deaf.pop(key, None)
+        return opened
+
+    def _reader(self, key: _Key) -> Callable[[], None]:
+        return lambda: self._packets_readable(key)
+
+    def _close_sockets(self, key: _Key) -> None:
+        rx, tx = self._rx.pop(key, None), self._tx.pop(key, None)
+        if rx is not None:
+            self.loop.remove_reader(rx.fileno())
+            rx.close()
+        if tx is not None:
+            tx.close()
+
+    def _close_unused_kept(self) -> None:
+        for name in [name for name in self._kept if name.startswith("rx:")]:
+            os.close(self._kept.pop(name))
+            self._control.unstore(name)
+
+    def send_socket(self, interface: str, family: int) -> SendSocket | None:
+        return self._tx.get((interface, family))
+
+    def deaf(self, interface: str, family: int) -> str | None:
+        return self._why_deaf.get((interface, family))
+
+    def _packets_readable(self, key: _Key) -> None:
+        rx = self._rx.get(key)
+        if rx is None:
+            return
+        packets, overflowed = rx.receive()
+        if overflowed:
+            for router in self._routers.values():
+                if (router.interface, router.config.family) == key:
+                    router.feed(ReceiveGap(detail="the receive queue overflowed"))
+        for packet in packets:
+            router_or_none = self._addressee(key, packet)
+            if router_or_none is not None:
+                router_or_none.hear(packet)
+
+    def drain(self, interface: str, family: int) -> None:
+        key = (interface, family)
+        rx = self._rx.get(key)
+        if rx is None:
+            return
+        # A flood must not keep a master silent: what came after this call began is for the next turn.
+        for _round in range(4):
+            self._packets_readable(key)
+            if rx.empty:
+                return
+
+    def _addressee(self, key: _Key, packet: Received) -> VirtualRouter | None:
+        payload = packet.datagram.payload
+        if len(payload) < 2:
+            return None
+        candidates = self._by_vrid.get((*key, payload[1]), [])
+        if len(candidates) <= 1:
+            return candidates[0] if candidates else None
+        destination = packet.datagram.destination
+        if destination is not None and destination.is_multicast:
+            return next((r for r in candidates if not r.config.unicast_peers), None)
+        unicast = [r for r in candidates if r.config.unicast_peers]
+        for router in unicast:
+            if any(peer.address == packet.datagram.source for peer in router.config.unicast_peers):
+                return router
+        return unicast[0] if unicast else candidates[0]
+
+    # --- links and addresses -----------------------------------------------------------------------
+
+    def _links_readable(self) -> None:
+        before = self.links.indices()
+        gone: set[tuple[int, Any]] = set()
+        changed = False
+        try:
+            while events := self._monitor.receive():
+                for event in events:
+                    changed = self.links.apply(event) or changed
+                    if isinstance(event, AddressEvent) and event.gone:
+                        gone.add((event.index, event.address))
+        except OverrunError:
+            self._log.warning("vrrp.netlink_overrun", action="links and addresses are read again")
+            with contextlib.suppress(OverrunError):
+                while self._monitor.receive():
+                    pass
+            self.links.load(self._route.links(), self._route.addresses())
+            self._links_changed(before)
+            self._find_missing(None)
+            return
+        if changed:
+            self._links_changed(before)
+        if gone:
+            self._find_missing(gone)
+
+    def _links_changed(self, before: set[int]) -> None:
+        for index in before - self.links.indices():
+            self._announcer.forget_link(index)
+        for key in self._sending():
+            self._open_socket(key)
+        for router in [*self._routers.values(), *self._leaving]:
+            router.links_changed()
+        self._bury()
+
+    def _find_missing(self, gone: set[tuple[int, Any]] | None) -> None:
+        """Tell routers which of their installed addresses are not there any more (None: look at all)."""
+        suspects: dict[VirtualRouter, list[VirtualAddress]] = {}
+        for router in self._routers.values():
+            for vip in router.installed:
+                link = self.links.by_name(vip.dev)
+                if gone is None or link is None or (link.index, vip.interface.ip) in gone:
+                    suspects.setdefault(router, []).append(vip)
+        if not suspects:
+            return
+        # Events may be older than our own last batch: the kernel's table decides.
+        self.links.load(self._route.links(), self._route.addresses())
+        for router, addresses in suspects.items():
+            ordered = [vip for vip in router.addresses() if vip in addresses]
+            missing = self._absent(ordered)
+            if missing:
+                self._log.warning(
+                    "vrrp.addresses_removed",
+                    instance=router.name,
+                    addresses=[str(v.interface) for v in missing],
+                )
+                router.missing(missing)
+
+    def _missing(self, addresses: Sequence[VirtualAddress]) -> tuple[VirtualAddress, ...]:
+        try:
+            self.links.load(self._route.links(), self._route.addresses())
+        except NetlinkError as error:
+            self._log.error("vrrp.netlink", reason=str(error))
+        return self._absent(addresses)
+
+    def _absent(self, addresses: Sequence[VirtualAddress]) -> tuple[VirtualAddress, ...]:
+        return tuple(vip for vip in addresses if not self.links.holds(vip.dev, vip.interface.ip))
+
+    # --- as the host of routers ----------------------------------------------------------------------
+
+    def suspended_s(self) -> float:
+        return self._suspended_s
+
+    def _before_timers(self, now: float, late_s: float) -> None:
+        if late_s < _SUSPEND_NOTICED_S:
+            return
+        suspended_s = _suspended_s()
+        slept_s = suspended_s - self._suspended_s
+        if slept_s > 0.001:
+            self._suspended_s = suspended_s
+            for router in self._routers.values():
+                router.feed(ReceiveGap(detail=f"the machine was suspended for {slept_s:.1f} s"))
+        else:
+            self.loop.defer(
+                lambda: self._log.info("vrrp.loop_late", late_s=round(late_s, 4), at=round(now, 3))
+            )
+
+    def advert_sent(self) -> None:
+        if not self._advert_left:
+            self._advert_left = True
+            self.loop.defer(self._after_adverts)
+
+    def _after_adverts(self) -> None:
+        self._advert_left = False
+        self._collect(boottime())
+
+    def transition(self, router: VirtualRouter, effect: Transition) -> None:
+        self.loop.defer(lambda: self._tell_transition(router, effect))
+
+    def _tell_transition(self, router: VirtualRouter, effect: Transition) -> None:
+        cause = effect.cause
+        self._log.info(
+            "vrrp.transition",
+            instance=router.name,
+            **{"from": effect.from_state.value, "to": effect.to_state.value},
+            trigger=cause.trigger.value,
+            reason=cause.reason.value,
+            own_priority=cause.own_priority,
+            peer=None if cause.peer is None else str(cause.peer),
+            peer_priority=cause.peer_priority,
+            late_s=round(cause.late_s, 6),
+            rule=cause.rule,
+            detail=cause.detail,
+        )
+        self._voice.transition(router, effect)
+
+    def resumed(self, router: VirtualRouter, effect: Resumed) -> None:
+        gap_s = None if effect.gap_s is None else round(effect.gap_s, 4)
+        self.loop.defer(
+            lambda: self._log.info(
+                "vrrp.resumed",
+                instance=router.name,
+                state=effect.state.value,
+                rule=effect.cause.rule,
+                gap_s=gap_s,
+                detail=effect.cause.detail,
+            )
+        )
+
+    def changed(self, router: VirtualRouter) -> None:
+        if not self._changed:
+            self.loop.defer(self._publish)
+        self._changed[router.name] = router
+
+    def _publish(self) -> None:
+        changed, self._changed = self._changed, {}
+        for name, router in changed.items():
+            if self._routers.get(name) is router:
+                record = state_record(router)
+                if record is not None:
+                    self._voice.state(record)
+        if self._leaving:
+            self._bury()
+
+    def log(self, level: str, event_id: str, **fields: Any) -> None:
+        self.loop.defer(lambda: getattr(self._log, level)(event_id, **fields))
+
+    def _announce_failed(self, owner: str, frames: int, error: OSError) -> None:
+        self.log(
+            "warning",
+            "vrrp.announce_failed",
+            instance=owner,
+            frames=frames,
+            reason=error.strerror or str(error),
+        )
+
+
+def _typed(key: _Key) -> tuple[str, Any]:
+    return key[0], key[1]
+
+
+def _suspended_s() -> float:
+    """How long the machine has slept since it booted."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -1,0 +1,187 @@
+"""What the VRRP worker says on the bus: a state record per instance, and every transition.
+
+The bus is for others to read. It is opened after the first adverts, it never delays them, and nothing
+in here is needed to be master.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import zmq
+
+from bus.client import Publisher
+from bus.messages import TransitionCause, Trigger, VrrpInstanceState, VrrpStateName, VrrpTransition
+from vrrp_proc.effects import Cause, Reason, State, Transition
+from vrrp_proc.effects import Trigger as CoreTrigger
+from vrrp_proc.loop import Loop, Stage
+from worker.clock import boottime
+from worker.context import WorkerContext
+
+if TYPE_CHECKING:
+    from vrrp_proc.virtual_router import VirtualRouter
+
+_EVENTS_KEPT = 256
+
+_TRIGGERS: dict[CoreTrigger, Trigger] = {
+    CoreTrigger.STARTUP: "start",
+    CoreTrigger.ADVERT: "advert",
+    CoreTrigger.TIMER: "timer",
+    CoreTrigger.LINK: "link",
+    CoreTrigger.ADDRESS: "address",
+    CoreTrigger.OPERATOR: "operator",
+    CoreTrigger.RELOAD: "reload",
+    CoreTrigger.RESUME: "resume",
+    CoreTrigger.STALL: "resume",
+}
+_BY_REASON: dict[Reason, Trigger] = {
+    Reason.OWNER: "owner",
+    Reason.PRIORITY_ZERO: "priority_zero",
+    Reason.STOP: "stop",
+}
+_STATES: dict[State, VrrpStateName] = {
+    State.INIT: "INIT",
+    State.BACKUP: "BACKUP",
+    State.MASTER: "MASTER",
+    State.FAULT: "FAULT",
+}
+
+
+def bus_cause(cause: Cause) -> TransitionCause:
+    """The core's cause in the words of the bus."""
+    words = [cause.reason.value.replace("_", " ")]
+    if cause.rule is not None:
+        words.append(f"resume rule {cause.rule}")
+    if cause.detail:
+        words.append(cause.detail)
+    return TransitionCause(
+        trigger=_BY_REASON.get(cause.reason, _TRIGGERS[cause.trigger]),
+        detail=", ".join(words),
+        peer=cause.peer,
+        peer_priority=cause.peer_priority,
+        own_priority=cause.own_priority,
+        late_s=cause.late_s,
+    )
+
+
+def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
+    """The published record of a router; None before it has a state."""
+    record, core = router.record, router.core
+    if core is None:
+        return None
+    cause = router.cause
+    config = router.config
+    state = core.state
+    master = state is State.MASTER
+    since_at = record.since_at if record is not None else (cause.at if cause is not None else boottime())
+    wall_at = router.trailer.since_wall_at or time.time() - boottime() + since_at
+    return VrrpInstanceState(
+        instance=config.name,
+        interface=config.interface,
+        vrid=config.virtual_router_id,
+        family=config.family,
+        version=config.version,
+        state=_STATES[state],
+        priority=record.priority if record is not None else config.priority,
+        base_priority=config.priority,
+        advert_int_cs=config.advert_int_cs if master or record is None else record.master_interval_cs,
+        master_address=router.source if master else (record.master_address if record is not None else None),
+        master_priority=(record.priority if master else record.master_priority)
+        if record is not None
+        else None,
+        addresses=tuple(vip.interface for vip in router.addresses() if vip in router.installed),
+        since_at=since_at,
+        since_wall_at=wall_at,
+        transitions=router.trailer.transitions,
+        cause=bus_cause(cause.cause) if cause is not None else TransitionCause(trigger="start"),
+    )
+
+
+class BusVoice:
+    """Publishes for the worker once ``open`` was called; remembers what happened before."""
+
+    def __init__(self, ctx: WorkerContext, loop: Loop) -> None:
+        self._ctx = ctx
+        self._loop = loop
+        self._publisher: Publisher | None = None
+        self._records: dict[str, VrrpInstanceState] = {}
+        self._early: deque[VrrpTransition] = deque(maxlen=_EVENTS_KEPT)
+        self._epoch: int | None = None
+        self._pumping = False
+
+    def open(self) -> None:
+        """Make the ZeroMQ context and connect (about a millisecond, and a thread of libzmq)."""
+        if self._publisher is not None:
+            return
+        self._context = zmq.Context(1)
+        self._publisher = Publisher(
+            self._context,
+            role=self._ctx.role,
+            incarnation=self._ctx.incarnation,
+            endpoint=self._ctx.bus_ingress,
+        )
+        self._loop.add_reader(self._publisher.fileno(), Stage.BUS, self.pump)
+        for record in self._records.values():
+            self._publisher.set_state(record)
+        if self._epoch is not None:
+            self._publisher.announce(self._epoch)
+        while self._early:
+            self._publisher.event(self._early.popleft())
+        self.pump()
+
+    def epoch(self, epoch: int) -> None:
+        """The broker is new: say everything again."""
+        self._epoch = epoch
+        if self._publisher is not None:
+            self._publisher.announce(epoch)
+            self.pump()
+
+    def state(self, record: VrrpInstanceState) -> None:
+        if self._records.get(record.key) == record:
+            return
+        self._records[record.key] = record
+        if self._publisher is not None:
+            self._publisher.set_state(record)
+            self.pump()
+
+    def gone(self, instance: str) -> None:
+        if self._records.pop(instance, None) is not None and self._publisher is not None:
+            self._publisher.delete_state("s.vrrp", instance)
+            self.pump()
+
+    def transition(self, router: VirtualRouter, effect: Transition) -> None:
+        event = VrrpTransition(
+            instance=router.name,
+            interface=router.interface,
+            vrid=router.config.virtual_router_id,
+            family=router.config.family,
+            from_state=_STATES[effect.from_state],
+            to_state=_STATES[effect.to_state],
+            cause=bus_cause(effect.cause),
+        )
+        if self._publisher is None:
+            self._early.append(event)
+        else:
+            self._publisher.event(event)
+            self.pump()
+
+    def pump(self) -> None:
+        """Whenever the bus is readable, after each use, and with each heartbeat."""
+        if self._publisher is not None and self._publisher.pump(boottime()) and not self._pumping:
+            self._pumping = True
+            self._loop.add_work(self._pump_more)
+
+    def _pump_more(self) -> bool:
+        self._pumping = self._publisher is not None and self._publisher.pump(boottime())
+        return self._pumping
+
+    def close(self) -> None:
+        """Without waiting for anybody."""
+        if self._publisher is not None:
+            self.pump()
+            self._loop.remove_reader(self._publisher.fileno())
+            self._publisher.close()
+            self._context.destroy(linger=0)
+            self._publisher = None
