@@ -67,6 +67,7 @@ class Loaded:
 def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, bytes]]:
     """Load in this process: (manifest, role -> encoded slice)."""
     from keepalived_conf import load as conf
+    from keepalived_conf.diagnostics import render
 
     result = conf.load(path, config_id=config_id)
     findings = tuple(
@@ -74,12 +75,12 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
             severity=str(item.severity),
             code=str(item.code),
             place=str(item.place) if item.place else path,
-            text=item.render(),
-            message=str(item.message),
+            text=render(item, result.sources.get),
+            message=f"{item.message} ({item.hint})" if item.hint else item.message,
         )
         for item in result.diagnostics
     )
-    found = {} if result.config is None or result.fatal else conf.slices(result.config)
+    found = {} if result.fatal else conf.slices(result.config)
     capabilities: dict[str, str] = {}
     if "checker" in found:
         from checker_proc.process import required_capabilities
@@ -92,10 +93,8 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
         findings=findings,
         roles=tuple(sorted(found)),
         capabilities=capabilities,
-        child_wait_time_s=config.globals.child_wait_time_s if config else 5.0,
-        summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers"
-        if config
-        else "",
+        child_wait_time_s=config.globals.child_wait_time_s,
+        summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers",
     )
     return manifest, {role: codec.dumps(slice_) for role, slice_ in found.items()}
 
