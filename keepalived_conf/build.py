@@ -7,12 +7,13 @@ from typing import Literal
 
 from keepalived_conf import values
 from keepalived_conf.build_lvs import LvsBuilder
-from keepalived_conf.build_vrrp import VrrpBuilder, vrrp_defaults
+from keepalived_conf.build_vrrp import VrrpBuilder
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.grammar import GLOBAL_DEFS, ROOT
 from keepalived_conf.model import Config, GlobalDefs, Place
 from keepalived_conf.parser import Node
 from keepalived_conf.reader import Read, Reader
+from keepalived_conf.vrrp_defaults import vrrp_defaults
 
 
 def build(nodes: list[Node], diagnostics: Diagnostics) -> Config:

@@ -7,24 +7,21 @@ check, real_server, virtual_server, built-in, wherever the lines stand in their 
 from __future__ import annotations
 
 import dataclasses
-import re
-from typing import Any, cast
+from typing import cast
 
 from keepalived_conf import values
+from keepalived_conf.build_check import CheckBuilder
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar import HTTP_GET, REAL_SERVER, SCHEDULERS, TCP_CHECK, URL, VIRTUAL_SERVER
-from keepalived_conf.lexer import split_escaped
+from keepalived_conf.grammar import REAL_SERVER, SCHEDULERS, VIRTUAL_SERVER
 from keepalived_conf.model import (
     Check,
     Family,
-    HttpUrl,
     IpAddress,
     LvsMethod,
     Place,
     Protocol,
     RealServer,
     VirtualServer,
-    make_check_id,
 )
 from keepalived_conf.parser import Statement
 from keepalived_conf.reader import Read, Reader
@@ -41,7 +38,6 @@ SCHED_FLAGS = {
     "mh-port": 0x10,
 }
 """IP_VS_SVC_F_SCHED1..3; SCHED_SH_* and SCHED_MH_* share the bits (linux/ip_vs.h)."""
-_DIGEST = re.compile(r"[0-9A-Fa-f]{32}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,9 +80,10 @@ class LvsBuilder:
 
     def _service(self, statement: Statement) -> _Service | None:
         words = statement.words
-        keyword = VIRTUAL_SERVER_KEYWORD
         if len(words) < 2:
-            self.reader.missing_word(statement, keyword)
+            self.reader.missing_word(
+                statement, "write: virtual_server ADDRESS PORT {, or virtual_server fwmark MARK {"
+            )
             return None
         if words[1].text == "group":
             if self.diagnostics.first_time("no-effect-yet", "virtual_server group"):
@@ -100,7 +97,9 @@ class LvsBuilder:
             return None
         if words[1].text == "fwmark":
             if len(words) < 3:
-                self.reader.missing_word(statement, keyword)
+                self.reader.missing_word(
+                    statement, "write: virtual_server ADDRESS PORT {, or virtual_server fwmark MARK {"
+                )
                 return None
             try:
                 mark = values.integer(words[2].text)
@@ -138,11 +137,6 @@ class LvsBuilder:
             )
             return None
         return address, port
-
-
-VIRTUAL_SERVER_KEYWORD = dataclasses.replace(
-    REAL_SERVER_KEYWORD := VIRTUAL_SERVER.keywords["real_server"], name="virtual_server"
-)
 
 
 class _Builder:
@@ -392,7 +386,7 @@ class _Builder:
         found: dict[str, RealServer] = {}
         for statement in self.read.statements.get("real_server", ()):
             if len(statement.words) < 2:
-                self.parent.reader.missing_word(statement, REAL_SERVER_KEYWORD)
+                self.parent.reader.missing_word(statement, "write: real_server ADDRESS PORT {")
                 continue
             endpoint = self.parent.endpoint(statement, shell.port)
             read = self.parent.reader.block(statement, REAL_SERVER)
@@ -469,7 +463,14 @@ class _Builder:
         # Checks go to the port as written: the forced one is a matter of forwarding.
         checks: dict[str, Check] = {}
         for keyword, inner in read.blocks:
-            check = _CheckBuilder(self, read, shell, server, port).build(keyword.name, inner)
+            check = CheckBuilder(
+                self.parent.reader,
+                (read, self.read),
+                shell,
+                server,
+                port=port,
+                log_all_failures=self.parent.log_all_failures,
+            ).build(keyword.name, inner)
             if check is None:
                 continue
             if check.check_id in checks:
@@ -510,191 +511,3 @@ class _Builder:
             if server.key == sorry.key:
                 return dataclasses.replace(sorry, inhibit_on_failure=server.inhibit_on_failure)
         return sorry
-
-
-class _CheckBuilder:
-    """One TCP_CHECK or HTTP_GET block on its way to a Check."""
-
-    def __init__(
-        self, owner: _Builder, rs_read: Read, shell: VirtualServer, server: RealServer, port: int
-    ) -> None:
-        self.owner = owner
-        self.diagnostics = owner.diagnostics
-        self.rs_read = rs_read
-        self.shell = shell
-        self.server = server
-        self.port = port
-
-    def _inherited(self, read: Read, name: str, built_in: Any) -> Any:
-        for level in (read, self.rs_read, self.owner.read):
-            if level.has(name):
-                return level.get(name)
-        return built_in
-
-    def build(self, kind: str, statement: Statement) -> Check | None:
-        http = kind == "HTTP_GET"
-        read = self.owner.parent.reader.block(statement, HTTP_GET if http else TCP_CHECK)
-        urls = self._urls(read, statement) if http else ()
-        if http and not urls:
-            self.diagnostics.error(
-                statement.place,
-                "no-url",
-                f"HTTP_GET of {self.server.key} has no url; the check is ignored",
-                hint="write url { path / }",
-                width=len("HTTP_GET"),
-            )
-            return None
-        connect_ip = read.get("connect_ip", self.server.address)
-        connect_port = read.get("connect_port", self.port)
-        if connect_port == 0:
-            self.diagnostics.error(
-                statement.place,
-                "no-port",
-                f"{kind} of {self.server.key} has no port to connect to",
-                hint="write connect_port",
-                width=len(kind),
-            )
-        delay_loop_s = self._inherited(read, "delay_loop", 60.0)
-        protocol = str(read.get("http_protocol", "1.0"))
-        bindto = read.get("bindto")
-        if bindto is not None and values.family_of(bindto) != values.family_of(connect_ip):
-            self.diagnostics.error(
-                read.places["bindto"],
-                "mixed-families",
-                f"bindto {bindto} is not of the family of {connect_ip}; it is ignored",
-                width=len("bindto"),
-            )
-            bindto = None
-        if connect_ip.is_link_local and values.family_of(connect_ip) == 6 and not read.has("bind_if"):
-            self.diagnostics.error(
-                statement.place,
-                "no-bind-if",
-                f"{kind} of the link-local address {connect_ip} needs bind_if",
-                hint="write bind_if and the interface",
-                width=len(kind),
-            )
-        check = Check(
-            check_id="",
-            kind="HTTP_GET" if http else "TCP_CHECK",
-            virtual_server=self.shell.key,
-            real_server=self.server.key,
-            connect_ip=connect_ip,
-            connect_port=connect_port,
-            bindto=bindto,
-            bind_port=read.get("bind_port", 0),
-            bind_if=read.get("bind_if"),
-            fwmark=read.get("fwmark", 0),
-            connect_timeout_s=self._inherited(read, "connect_timeout", 5.0),
-            delay_loop_s=delay_loop_s,
-            retry=self._inherited(read, "retry", 1),
-            delay_before_retry_s=self._inherited(read, "delay_before_retry", 3.0 if http else 1.0),
-            warmup_s=self._inherited(read, "warmup", delay_loop_s),
-            alpha=read.get("alpha", self.server.alpha),
-            log_all_failures=read.get("log_all_failures", self.owner.parent.log_all_failures),
-            http_protocol="1.1" if protocol == "1.1" else "1.0C" if protocol.lower() == "1.0c" else "1.0",
-            fast_recovery=read.get("fast_recovery", False),
-            urls=urls,
-            places=read.places,
-        )
-        return dataclasses.replace(check, check_id=_identity(check))
-
-    def _urls(self, read: Read, statement: Statement) -> tuple[HttpUrl, ...]:
-        host = self._inherited(read, "virtualhost", None)
-        urls = []
-        for inner in read.statements.get("url", ()):
-            url = self._url(inner, self.owner.parent.reader.block(inner, URL), host)
-            if url is not None:
-                urls.append(url)
-        return tuple(urls)
-
-    def _url(self, statement: Statement, read: Read, host: str | None) -> HttpUrl | None:
-        path = read.get("path")
-        if path is None:
-            self.diagnostics.error(
-                statement.place,
-                "no-path",
-                "the url has no path and is ignored",
-                hint="write path /",
-                width=len("url"),
-            )
-            return None
-        if not str(path).startswith("/") or any(not "!" <= char <= "~" for char in path):
-            if any(char in "\r\n \t" or not char.isprintable() for char in path):
-                self.diagnostics.error(
-                    read.places["path"],
-                    "invalid-value",
-                    "the path of the url has a blank or a control character in it; the url is ignored",
-                    hint="write it percent-encoded",
-                    width=len("path"),
-                )
-                return None
-            if not str(path).startswith("/"):
-                self.diagnostics.warning(
-                    read.places["path"],
-                    "path-without-slash",
-                    f"path '{path}' does not start with /",
-                    width=len("path"),
-                )
-        digest = read.get("digest")
-        if digest is not None and not _DIGEST.fullmatch(digest):
-            self.diagnostics.error(
-                read.places["digest"],
-                "invalid-value",
-                "the digest is not 32 hexadecimal digits; it is ignored",
-                hint="MD5 of the body, as genhash prints it",
-                width=len("digest"),
-            )
-            digest = None
-        ranges = self._status_ranges(read)
-        regex = self._regex(read)
-        return HttpUrl(
-            path=path,
-            status_ranges=ranges or ((200, 299),),
-            digest=digest.lower() if digest is not None else None,
-            virtualhost=read.get("virtualhost", host),
-            regex=regex,
-            regex_no_match=bool(read.get("regex_no_match", False)) and regex is not None,
-        )
-
-    def _status_ranges(self, read: Read) -> tuple[tuple[int, int], ...]:
-        ranges: set[tuple[int, int]] = set()
-        for line in read.statements.get("status_code", ()):
-            for index, word in enumerate(line.words[1:], 1):
-                try:
-                    ranges.add(values.status_range(word.text))
-                except BadValueError as bad:
-                    self.diagnostics.error(
-                        line.place_of(index),
-                        "invalid-number",
-                        f"status_code: '{word.text}' {bad}; it is ignored",
-                        hint="write for example status_code 200-299 304",
-                        width=len(word.text),
-                        keepalived=KeepalivedClass.GENERAL_ERROR,
-                    )
-        return tuple(sorted(ranges))
-
-    def _regex(self, read: Read) -> str | None:
-        line = read.last("regex")
-        if line is None:
-            return None
-        words = split_escaped(line.raw)
-        if words is None or len(words) < 2:
-            self.diagnostics.error(
-                line.place,
-                "invalid-value",
-                "the regex is not quoted rightly; it is ignored",
-                hint='write regex "PATTERN"',
-                width=len("regex"),
-            )
-            return None
-        return words[1]
-
-
-def _identity(check: Check) -> str:
-    """check_id over everything that defines the check; where it is written does not count."""
-    parameters = [
-        f"{f.name}={getattr(check, f.name)!r}"
-        for f in dataclasses.fields(check)
-        if f.name not in ("check_id", "kind", "virtual_server", "real_server", "places")
-    ]
-    return make_check_id(check.kind, check.virtual_server, check.real_server, ";".join(parameters))

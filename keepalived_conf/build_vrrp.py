@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Any, Literal, TypeVar
 
 from keepalived_conf import values
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.entries import BadEntryError, unicast_peer, virtual_address
 from keepalived_conf.grammar import AUTHENTICATION, VRRP_INSTANCE
 from keepalived_conf.model import (
     Family,
     GlobalDefs,
     IpAddress,
-    IpInterface,
     Place,
     Places,
     UnicastPeer,
@@ -28,7 +26,7 @@ from keepalived_conf.model import (
 )
 from keepalived_conf.parser import Statement
 from keepalived_conf.reader import Read, Reader
-from keepalived_conf.values import BadValueError, LeadingNumberError
+from keepalived_conf.vrrp_defaults import VrrpDefaults
 
 AUTH_PASS_BYTES = 8
 ADVERTISED_MAX = 255
@@ -38,56 +36,6 @@ OWNER_PRIORITY = 255
 DEFAULT_PRIORITY = 100
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VrrpDefaults:
-    """What global_defs gives to instances that do not say it themselves."""
-
-    garp_master_delay_s: int = 5
-    garp_master_repeat: int = 5
-    garp_master_refresh_s: int = 0
-    garp_master_refresh_repeat: int = 1
-    garp_lower_prio_delay_s: int | None = None
-    """None: as the instance's garp_master_delay."""
-    garp_lower_prio_repeat: int | None = None
-    down_timer_adverts: int = 3
-    lower_prio_no_advert: bool = False
-    higher_prio_send_advert: bool = False
-    owner_ignore_adverts: bool = False
-    check_unicast_src: bool = False
-    skip_check_adv_addr: bool = False
-    v3_checksum_as_v2: bool = False
-    version: Literal[2, 3] | None = None
-
-
-def vrrp_defaults(read: Read) -> VrrpDefaults:
-    """Defaults from a read global_defs block."""
-    base = VrrpDefaults()
-    minimal = bool(read.get("vrrp_min_garp", False))
-
-    def pick(name: str, built_in: int) -> int:
-        return int(read.get(name, built_in))
-
-    version = read.get("vrrp_version")
-    return VrrpDefaults(
-        garp_master_delay_s=pick("vrrp_garp_master_delay", 0 if minimal else base.garp_master_delay_s),
-        garp_master_repeat=pick("vrrp_garp_master_repeat", 1 if minimal else base.garp_master_repeat),
-        garp_master_refresh_s=pick("vrrp_garp_master_refresh", base.garp_master_refresh_s),
-        garp_master_refresh_repeat=pick(
-            "vrrp_garp_master_refresh_repeat", 0 if minimal else base.garp_master_refresh_repeat
-        ),
-        garp_lower_prio_delay_s=read.get("vrrp_garp_lower_prio_delay"),
-        garp_lower_prio_repeat=read.get("vrrp_garp_lower_prio_repeat"),
-        down_timer_adverts=pick("vrrp_down_timer_adverts", base.down_timer_adverts),
-        lower_prio_no_advert=read.get("vrrp_lower_prio_no_advert", False),
-        higher_prio_send_advert=read.get("vrrp_higher_prio_send_advert", False),
-        owner_ignore_adverts=read.get("vrrp_owner_ignore_adverts", False),
-        check_unicast_src=read.get("vrrp_check_unicast_src", False),
-        skip_check_adv_addr=read.get("vrrp_skip_check_adv_addr", False),
-        v3_checksum_as_v2=read.get("v3_checksum_as_v2", False),
-        version=None if version is None else 3 if version == "3" else 2,
-    )
 
 
 class VrrpBuilder:
@@ -135,7 +83,8 @@ class VrrpBuilder:
                     "duplicate-virtual-router-id",
                     fatal=True,
                     message=f"({one.name}) virtual_router_id {one.virtual_router_id} is already used on "
-                    f"{one.interface or 'the same address'} by {other.name} at {other.places.get('virtual_router_id')}",
+                    f"{one.interface or 'the same address'} by {other.name} "
+                    f"at {other.places.get('virtual_router_id')}",
                     hint="give one of them another virtual_router_id, interface or destination",
                     width=len("virtual_router_id"),
                 )
@@ -481,7 +430,7 @@ class _Instance:
             for statement in self.read.statements.get(keyword, ()):
                 for entry in statement.statements():
                     one = self._entry(
-                        entry, keyword, lambda e: _virtual_address(e, interface, self._entry_note)
+                        entry, keyword, lambda e: virtual_address(e, interface, self._entry_note)
                     )
                     if one is None:
                         continue
@@ -507,7 +456,7 @@ class _Instance:
             return None
         try:
             return make(entry)
-        except _BadEntryError as bad:
+        except BadEntryError as bad:
             self._entry_error(entry, bad.index, "invalid-entry", f"{keyword}: {bad}; the entry is ignored")
             return None
 
@@ -526,7 +475,7 @@ class _Instance:
         found: list[UnicastPeer] = []
         for statement in self.read.statements.get("unicast_peer", ()):
             for entry in statement.statements():
-                peer = self._entry(entry, "unicast_peer", _unicast_peer)
+                peer = self._entry(entry, "unicast_peer", unicast_peer)
                 if peer is None:
                     continue
                 if any(other.address == peer.address for other in found):
@@ -668,142 +617,3 @@ class _Instance:
 
 def _first(*candidates: int | None) -> int:
     return next(c for c in candidates if c is not None)
-
-
-# --- entries of value blocks ---------------------------------------------------------------------------
-
-
-class _BadEntryError(Exception):
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-def _argument(entry: Statement, index: int) -> str:
-    if index + 1 >= len(entry.words):
-        raise _BadEntryError(index, f"'{entry.words[index].text}' has no value behind it")
-    return entry.words[index + 1].text
-
-
-def _number(entry: Statement, index: int, low: int, high: int) -> int:
-    word = _argument(entry, index)
-    try:
-        number = values.integer(word)
-    except (BadValueError, LeadingNumberError):
-        number = low - 1
-    if not low <= number <= high:
-        raise _BadEntryError(index + 1, f"'{word}' is not a whole number from {low} to {high}")
-    return number
-
-
-_NOT_YET = frozenset("home -nodad mngtmpaddr noprefixroute autojoin no_track use_vmac".split())
-
-Note = Callable[..., None]
-
-
-def _virtual_address(entry: Statement, interface: str, note: Note) -> VirtualAddress:
-    words = entry.words
-    try:
-        address = values.interface_address(words[0].text)
-    except values.BadPrefixError as bad:
-        address = values.interface_address(str(bad.address))
-        note(entry, 0, f"'{words[0].text}' {bad}; {address.network.prefixlen} is taken", known=False)
-    except BadValueError as bad:
-        raise _BadEntryError(0, f"'{words[0].text}' {bad}") from None
-    places: Places = {"": entry.place}
-    found: dict[str, Any] = {}
-    broadcast_at = 0
-    index = 1
-    while index < len(words):
-        word = words[index].text
-        places[word] = entry.place_of(index)
-        try:
-            match word:
-                case "dev":
-                    found["dev"] = values.interface_name(_argument(entry, index))
-                case "scope":
-                    found["scope"] = values.scope(_argument(entry, index))
-                case "label":
-                    found["label"] = values.interface_name(_argument(entry, index))
-                case "brd" | "broadcast":
-                    _argument(entry, index)
-                    broadcast_at = index + 1
-                case "peer":
-                    found["peer"] = values.interface_address(_argument(entry, index))
-                case "preferred_lft":
-                    forever = _argument(entry, index) == "forever"
-                    found["preferred_lft_s"] = None if forever else _number(entry, index, 0, 4294967295)
-                case _ if word in _NOT_YET:
-                    note(entry, index, f"{word} of an address is understood, has no effect yet", known=True)
-                    index -= 1
-                case _:
-                    note(entry, index, f"unknown word '{word}' behind an address is ignored", known=False)
-                    index -= 1
-        except BadValueError as bad:
-            raise _BadEntryError(index + 1, f"{word} '{words[index + 1].text}' {bad}") from None
-        index += 2
-    return _complete_address(entry, address, found, broadcast_at, interface, places, note)
-
-
-def _complete_address(
-    entry: Statement,
-    address: IpInterface,
-    found: dict[str, Any],
-    broadcast_at: int,
-    interface: str,
-    places: Places,
-    note: Note,
-) -> VirtualAddress:
-    peer: IpInterface | None = found.get("peer")
-    if peer is not None and values.family_of(peer) != values.family_of(address):
-        raise _BadEntryError(0, f"the address and its peer {peer.ip} are of different families")
-    broadcast: IPv4Address | None = None
-    if isinstance(address, IPv6Interface):
-        if broadcast_at:
-            raise _BadEntryError(broadcast_at, "IPv6 knows no broadcast address")
-        for word in ("scope", "label"):
-            if found.pop(word, None) is not None:
-                index = next(i for i, w in enumerate(entry.words) if w.text == word)
-                note(entry, index, f"{word} is ignored for an IPv6 address", known=False)
-        if address.network.prefixlen == 128:
-            found.setdefault("preferred_lft_s", 0)
-    elif broadcast_at:
-        assert isinstance(address, IPv4Interface)
-        word = entry.words[broadcast_at].text
-        if peer is not None and word in ("+", "-"):
-            raise _BadEntryError(broadcast_at, "brd + and - do not go with peer")
-        try:
-            broadcast = values.broadcast(word, address)
-        except BadValueError as bad:
-            raise _BadEntryError(broadcast_at, f"brd '{word}' {bad}") from None
-    if not found.get("dev", interface):
-        raise _BadEntryError(0, f"{address.ip} has no interface: write dev and its name")
-    return VirtualAddress(
-        interface=address,
-        dev=found.get("dev", interface),
-        label=found.get("label"),
-        scope=found.get("scope", 0),
-        broadcast=broadcast,
-        peer=peer,
-        preferred_lft_s=found.get("preferred_lft_s"),
-        places=places,
-    )
-
-
-def _unicast_peer(entry: Statement) -> UnicastPeer:
-    words = entry.words
-    try:
-        address = values.address(words[0].text)
-    except BadValueError as bad:
-        raise _BadEntryError(0, f"'{words[0].text}' {bad}") from None
-    ttl: dict[str, int] = {}
-    index = 1
-    while index < len(words):
-        word = words[index].text
-        if word not in ("min_ttl", "max_ttl"):
-            raise _BadEntryError(
-                index, f"unknown word '{word}' behind a peer (min_ttl N and max_ttl N are known)"
-            )
-        ttl[word] = _number(entry, index, 0, 255)
-        index += 2
-    return UnicastPeer(address=address, min_ttl=ttl.get("min_ttl"), max_ttl=ttl.get("max_ttl"))

@@ -179,14 +179,13 @@ def hide_secrets(line: str) -> str:
 
 def printable(text: str) -> str:
     """Text safe for a terminal and a log: control characters and undecodable bytes as escapes."""
-    return "".join(
-        c
-        if c.isprintable() or c == " "
-        else "\\x%02x" % (ord(c) & 0xFF)
-        if ord(c) < 0x100 or 0xDC80 <= ord(c) <= 0xDCFF
-        else "\\u%04x" % ord(c)
-        for c in text
-    )
+    return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
+
+
+def _escaped(code: int) -> str:
+    if code < 0x100 or 0xDC80 <= code <= 0xDCFF:  # the latter: a byte kept by surrogateescape
+        return f"\\x{code & 0xFF:02x}"
+    return f"\\u{code:04x}"
 
 
 SourceOf = Callable[[str], list[str] | None]

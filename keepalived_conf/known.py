@@ -122,11 +122,58 @@ KNOWN_KEYWORDS: dict[str, str] = {
 }
 
 SCRIPT_KEYWORDS = frozenset(
-    "startup_script shutdown_script notify_fifo_script vrrp_notify_fifo_script lvs_notify_fifo_script "
-    "notify_backup notify_master notify_fault notify_stop notify_deleted notify notify_master_rx_lower_pri "
-    "quorum_up quorum_down notify_up notify_down script misc_path".split()
+    (
+        "startup_script",
+        "shutdown_script",
+        "notify_fifo_script",
+        "vrrp_notify_fifo_script",
+        "lvs_notify_fifo_script",
+        "notify_backup",
+        "notify_master",
+        "notify_fault",
+        "notify_stop",
+        "notify_deleted",
+        "notify",
+        "notify_master_rx_lower_pri",
+        "quorum_up",
+        "quorum_down",
+        "notify_up",
+        "notify_down",
+        "script",
+        "misc_path",
+    )
 )
 """Keywords that make the daemon run a program."""
 
 NAMED_BLOCKS = frozenset(("vrrp_script",))
 """Blocks without effect yet whose missing name ends keepalived with status 2."""
+
+CONSEQUENCES: dict[str, str] = {
+    "auth_hmac": "adverts are neither signed nor checked",
+    "vrrp_sync_group": "instances change state each on their own",
+    "track_interface": "the instance does not follow these interfaces",
+    "track_script": "the instance does not follow these scripts",
+    "track_process": "the instance does not follow these processes",
+    "track_bfd": "the instance does not follow these sessions",
+    "track_file": "priorities and weights do not follow these files",
+    "use_vmac": "addresses are put on the interface itself, with its own MAC address",
+    "use_ipvlan": "addresses are put on the interface itself",
+    "virtual_routes": "the master does not install these routes",
+    "virtual_rules": "the master does not install these rules",
+    "virtual_server_group": "no service is made for a group",
+    "no_accept": "traffic to the addresses is not filtered",
+    **dict.fromkeys(
+        (
+            "SSL_GET",
+            "SMTP_CHECK",
+            "DNS_CHECK",
+            "MISC_CHECK",
+            "BFD_CHECK",
+            "PING_CHECK",
+            "UDP_CHECK",
+            "FILE_CHECK",
+        ),
+        "this check never fails: the real server counts as good as far as it goes",
+    ),
+}
+"""What it means for the operator that a keyword has no effect yet, where that is not plain: a warning."""

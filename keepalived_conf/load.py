@@ -20,7 +20,7 @@ from keepalived_conf.build import build
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass, render_all
 from keepalived_conf.grammar import ROOT
 from keepalived_conf.lexer import read_lines
-from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, Place, VrrpSlice
+from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice
 from keepalived_conf.parser import Node, parse
 from keepalived_conf.preprocess import Included, IncludeResult, Preprocessor
 

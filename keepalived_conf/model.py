@@ -24,6 +24,10 @@ Family = Literal[4, 6]
 LvsMethod = Literal["NAT", "DR", "TUN"]
 Protocol = Literal["TCP", "UDP", "SCTP"]
 
+VRRP_GROUP4 = IPv4Address("224.0.0.18")
+VRRP_GROUP6 = IPv6Address("ff02::12")
+"""Multicast groups of VRRP (RFC 9568 section 5.1)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
@@ -46,8 +50,8 @@ class GlobalDefs:
     """global_defs, as far as a worker acts on it."""
 
     router_id: str = ""
-    vrrp_mcast_group4: IPv4Address = IPv4Address("224.0.0.18")
-    vrrp_mcast_group6: IPv6Address = IPv6Address("ff02::12")
+    vrrp_mcast_group4: IPv4Address = VRRP_GROUP4
+    vrrp_mcast_group6: IPv6Address = VRRP_GROUP6
     vrrp_startup_delay_s: float = 0.0
     vrrp_garp_interval_s: float = 0.0
     vrrp_gna_interval_s: float = 0.0
@@ -265,5 +269,5 @@ class IpvsSlice:
 
 def make_check_id(kind: str, virtual_server: str, real_server: str, parameters: str) -> str:
     """Stable identity of a check: 16 hex digits over its kind, servers and defining parameters."""
-    text = "\0".join((kind, virtual_server, real_server, parameters))
+    text = f"{kind}\0{virtual_server}\0{real_server}\0{parameters}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

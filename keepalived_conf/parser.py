@@ -74,7 +74,7 @@ Node = Statement | Comment
 class _Open:
     """A block being read."""
 
-    __slots__ = ("nodes", "grammar", "statement", "parents_text")
+    __slots__ = ("grammar", "nodes", "parents_text", "statement")
 
     def __init__(
         self, nodes: list[Node], grammar: Block | None, statement: Statement | None, *, parents_text: bool

@@ -9,7 +9,7 @@ from typing import Any
 from keepalived_conf import values
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.grammar import Block, Keyword, Type
-from keepalived_conf.known import NAMED_BLOCKS, SCRIPT_KEYWORDS
+from keepalived_conf.known import CONSEQUENCES, NAMED_BLOCKS, SCRIPT_KEYWORDS
 from keepalived_conf.model import Place, Places
 from keepalived_conf.parser import Statement
 from keepalived_conf.values import BadValueError, LeadingNumberError
@@ -90,18 +90,20 @@ class Reader:
             keepalived=KeepalivedClass.UNKNOWN_KEYWORD,
         )
 
-    def inert(self, node: Statement, keyword: Keyword, *, explain: str = "") -> None:
-        """A known keyword without effect: said once. ``explain``: what that means for the operator."""
+    def inert(self, node: Statement, keyword: Keyword) -> None:
+        """A known keyword without effect: said once per configuration."""
         if keyword.name == "enable_script_security":
             self.script_security = True
         if keyword.name in NAMED_BLOCKS and len(node.words) < 2:
-            self.missing_word(node, keyword)
+            self.missing_word(node, f"write: {keyword.name} NAME {{")
         if self.diagnostics.first_time("no-effect-yet", keyword.name):
-            self.diagnostics.note(
+            say = self.diagnostics.warning if keyword.name in CONSEQUENCES else self.diagnostics.note
+            message = f"{keyword.name} is understood, has no effect yet"
+            say(
                 node.place,
                 "no-effect-yet",
-                f"{keyword.name} is understood, has no effect yet",
-                hint=explain,
+                message,
+                hint=CONSEQUENCES.get(keyword.name, ""),
                 width=len(keyword.name),
             )
         self._inert_inside(node, keyword)
@@ -142,7 +144,8 @@ class Reader:
             read.places.setdefault(name, node.place)
             return
         if len(node.words) < 2 and not keyword.optional:
-            self.missing_word(node, keyword)
+            takes = f"{keyword.name} takes {keyword.takes}" if keyword.takes else ""
+            self.missing_word(node, takes, stops=keyword.stops_when_bare)
             read.refused.add(name)
             return
         if keyword.type is Type.WORDS:
@@ -157,7 +160,7 @@ class Reader:
             self.diagnostics.error(
                 node.place_of(1),
                 "invalid-number" if number else "invalid-value",
-                f"{keyword.name}: {self._shown(node, 1)} {bad}; the line is ignored",
+                f"{keyword.name}: '{node.words[1].text}' {bad}; the line is ignored",
                 hint=f"{keyword.name} takes {keyword.takes}",
                 width=len(node.words[1].text),
                 keepalived=KeepalivedClass.INVALID_NUMBER if number else KeepalivedClass.GENERAL_ERROR,
@@ -176,31 +179,24 @@ class Reader:
         read.places[name] = node.place
         read.refused.discard(name)
 
-    def missing_word(self, node: Statement, keyword: Keyword) -> None:
-        takes = (
-            f"{keyword.name} takes {keyword.takes}"
-            if keyword.takes
-            else f"write what {keyword.name} shall be"
-        )
-        if keyword.stops_when_bare:
+    def missing_word(self, node: Statement, hint: str, *, stops: bool = True) -> None:
+        """An argument is missing. ``stops``: keepalived ends at once with status 2 (so: fatal)."""
+        if stops:
             self.diagnostics.error(
-                node.place_of(1),
+                node.place_of(len(node.words)),
                 "missing-word",
-                f"{keyword.name}: the argument is missing",
-                hint=takes,
-                keepalived=KeepalivedClass.MISSING_PARAMETER,
+                hint=hint,
                 fatal=True,
+                message=f"{node.name}: the argument is missing",
+                keepalived=KeepalivedClass.MISSING_PARAMETER,
             )
         else:
             self.diagnostics.error(
-                node.place_of(1),
+                node.place_of(len(node.words)),
                 "missing-argument",
-                f"{keyword.name}: the argument is missing; the line is ignored",
-                hint=takes,
+                hint=hint,
+                message=f"{node.name}: the argument is missing; the line is ignored",
             )
-
-    def _shown(self, node: Statement, index: int) -> str:
-        return f"'{node.words[index].text}'"
 
     def _value(self, node: Statement, keyword: Keyword) -> Any:
         word = node.words[1].text if len(node.words) > 1 else ""
@@ -237,7 +233,7 @@ class Reader:
             self.diagnostics.error(
                 node.place_of(1),
                 "invalid-number",
-                f"{keyword.name}: '{word}' is not a whole number; {number} is taken, as keepalived's daemon does",
+                f"{keyword.name}: '{word}' is not a whole number; {number} is taken",
                 hint=f"write {keyword.name} {number}",
                 width=len(word),
                 keepalived=KeepalivedClass.INVALID_NUMBER,
