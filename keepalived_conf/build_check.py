@@ -206,11 +206,14 @@ class CheckBuilder:
         return words[1]
 
 
+_DEFINING = tuple(
+    f.name
+    for f in dataclasses.fields(Check)
+    if f.name not in ("check_id", "kind", "virtual_server", "real_server", "places")
+)
+
+
 def _identity(check: Check) -> str:
     """check_id over everything that defines the check; where it is written does not count."""
-    parameters = [
-        f"{f.name}={getattr(check, f.name)!r}"
-        for f in dataclasses.fields(check)
-        if f.name not in ("check_id", "kind", "virtual_server", "real_server", "places")
-    ]
-    return make_check_id(check.kind, check.virtual_server, check.real_server, ";".join(parameters))
+    parameters = ";".join([f"{name}={getattr(check, name)!r}" for name in _DEFINING])
+    return make_check_id(check.kind, check.virtual_server, check.real_server, parameters)

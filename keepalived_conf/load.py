@@ -24,7 +24,7 @@ from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice
 from keepalived_conf.parser import Node, parse
 from keepalived_conf.preprocess import Included, IncludeResult, Preprocessor
 
-MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 MAX_BRACE_ALTERNATIVES: Final = 4096
 
 Slice = VrrpSlice | CheckerSlice | IpvsSlice
@@ -187,6 +187,8 @@ class _Files:
         return self.keep(data, name, os.path.realpath(path), os.path.dirname(os.path.abspath(path)))
 
     def keep(self, data: bytes, name: str, identity: str, folder: str) -> Included:
+        # A name that is not UTF-8 must not spoil the slices it travels in.
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         lines, raw = read_lines(data, name, self.diagnostics)
         self.sources[name] = raw
         return Included(file=name, identity=identity, folder=folder, lines=lines)

@@ -24,7 +24,7 @@ MAX_INCLUDE_DEPTH = 32
 MAX_EXPANSION_DEPTH = 64
 MAX_REPLACEMENTS = 1000
 MAX_EXPANDED_CHARS = 65536
-MAX_MADE_LINES = 1_000_000
+MAX_MADE_LINES = 400_000
 
 _CONDITION = re.compile(r"@(\^?)([^ \t]*)[ \t]*")
 _DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)=[ \t]*")
