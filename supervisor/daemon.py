@@ -237,7 +237,7 @@ class Supervisor:
                 run_dir=self.run_dir.path,
                 options=self.worker_options,
                 version=self.version,
-                capabilities=tuple(table.CAPABILITIES[role]) + current.capabilities.get(role, ()),
+                capabilities=table.base_capabilities(role) + current.capabilities.get(role, ()),
             )
         except OSError as error:
             row.last_exit = f"could not be forked: {error.strerror}"
@@ -272,7 +272,8 @@ class Supervisor:
         for other in others:
             if other.channel is not None:
                 other.channel.send(Epoch(epoch=self.epoch))
-        self.reporter.broker_is(row, list(self.table.values()))
+        channel.send(Apply(generation=self.reload.current.number, phase="full"))
+        self.reporter.broker_is(row, self.epoch)
 
     def stop_role(self, row: Process) -> None:
         """Ask for a clean end; killed and fenced if it does not come."""
@@ -377,7 +378,7 @@ class Supervisor:
         os.close(row.pidfd)
         row.pidfd = -1
         if row.role == "bus":
-            self.reporter.broker_is(None, [])
+            self.reporter.broker_is(None, 0)
         else:
             broker = self.table["bus"].channel
             if broker is not None:
@@ -512,6 +513,7 @@ class Supervisor:
                 self._fence_if_due(row, now)
             self._restart_if_due(row, now)
         self.reload.timers(now)
+        self.reporter.pump(now)
         if self.stopping:
             self._continue_stop()
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import Literal
 
 from bus import codec, messages
+from bus.outbox import Outbox
 from supervisor.table import Process
 from worker import log
 from worker.clock import boottime
 from worker.control import Mirror
 
 What = Literal["started", "ready", "died", "hung", "killed", "stopped", "fenced", "starved"]
-_EVENTS_KEPT = 200
+_BACKLOG = 64
 
 
 class Reporter:
-    """Logs and mirrors; keeps recent events for a broker that is not there yet."""
+    """Logs and mirrors. What the broker cannot take now waits in the outbox, as with every publisher."""
 
     def __init__(self) -> None:
         self.log = log.logger("supervisor")
+        self.generation = 0
         self._broker: Process | None = None
-        self._waiting: deque[bytes] = deque(maxlen=_EVENTS_KEPT)
+        self._outbox = Outbox(role="supervisor", incarnation=int(boottime() * 1000))
         self.reload = messages.ReloadState(
             generation=0,
             attempted=0,
@@ -32,28 +33,30 @@ class Reporter:
             since_wall_at=time.time(),
         )
 
-    def broker_is(self, process: Process | None, table: list[Process]) -> None:
-        """A new broker: tell it everything again (None: there is none just now)."""
+    def broker_is(self, process: Process | None, epoch: int) -> None:
+        """A new broker: announce everything under ``epoch`` (None: there is none just now)."""
         self._broker = process
-        if process is None:
-            return
-        for row in table:
-            self.state(row)
-        self._send(self.reload)
-        while self._waiting:
-            self._put(self._waiting.popleft())
+        if process is not None:
+            self._outbox.announce(epoch)
+            self.pump(boottime())
 
-    def _put(self, payload: bytes) -> bool:
-        broker = self._broker
-        if broker is None or broker.channel is None or broker.channel.closed or broker.channel.backlog > 256:
-            return False
-        broker.channel.send(Mirror(payload=payload))
-        return True
+    def pump(self, now: float) -> None:
+        """Hand the broker what waits for it; call at least once a second, for the beat."""
+        channel = self._broker.channel if self._broker is not None else None
+        while channel is not None and not channel.closed and channel.backlog < _BACKLOG:
+            payload = self._outbox.peek(now)
+            if payload is None:
+                return
+            channel.send(Mirror(payload=payload))
+            self._outbox.pop()
 
-    def _send(self, message: messages.Message) -> None:
-        payload = codec.dumps_message(message)
-        if not self._put(payload) and isinstance(message, messages.Event):
-            self._waiting.append(payload)
+    def _send(self, message: messages.State | messages.Event) -> None:
+        now, wall_at = boottime(), time.time()
+        if isinstance(message, messages.State):
+            self._outbox.set_state(message, at=now, wall_at=wall_at, generation=self.generation)
+        else:
+            self._outbox.event(message, at=now, wall_at=wall_at, generation=self.generation)
+        self.pump(now)
 
     def state(self, process: Process) -> None:
         """Publish a row of the process table."""

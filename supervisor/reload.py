@@ -239,6 +239,7 @@ class Reload:
             attempt.old = old
         else:
             old.close()
+        self.owner.reporter.generation = self.current.number
         self.owner.reporter.reload_step("committed", self.current.number, self.current.number)
         for role in policy.START_ORDER:
             row = self.owner.table[role]
@@ -296,6 +297,7 @@ class Reload:
         self.owner.reporter.reload_step("rolled_back", self.current.number, new.number, why, (why,))
         self.current.close()
         self.current = new
+        self.owner.reporter.generation = new.number
         for row in self._participants(new):
             if row.channel is not None:
                 row.channel.send(Prepare(generation=new.number), new.slices[row.role])

@@ -6,6 +6,7 @@ import fcntl
 import importlib
 import os
 import pwd
+import resource
 import signal
 import socket
 import time
@@ -35,6 +36,14 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
 }
 OOM_SCORE = {"supervisor": -1000, "vrrp": -900, "ipvs": -500, "bus": 0, "checker": 500}
 BOXED = ("vrrp", "checker", "ipvs")
+
+
+def base_capabilities(role: str) -> tuple[str, ...]:
+    """What the role always needs. vrrp locks its memory: by limit where that is open, else by capability."""
+    found = CAPABILITIES[role]
+    if role == "vrrp" and resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        return (*found, "IPC_LOCK")
+    return found
 
 
 def role_uid(role: str) -> int | None:

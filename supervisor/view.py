@@ -11,11 +11,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Any
 
 from bus import messages
-from bus.codec import to_plain
 from bus.replica import (
     Announced,
     Changed,
@@ -88,10 +88,9 @@ def _status_text(
     bus_ok: bool,
     now: float,
 ) -> Iterable[str]:
-    uptime = _span(answer["uptime_s"])
     yield (
-        f"pykeepalived {answer['version']}, pid {answer['pid']}, up {uptime}, generation {answer['generation']}"
-        f", {answer['config']}"
+        f"pykeepalived {answer['version']}, pid {answer['pid']}, up {_span(answer['uptime_s'])}"
+        f", generation {answer['generation']}, {answer['config']}"
     )
     reload = answer["reload"]
     if reload["result"] != "running" and reload["attempted"]:
@@ -173,11 +172,12 @@ def _status_text(
         ),
     ]
     for kind, head, cells in kinds:
-        rows = []
-        for stream, found in records.items():
-            for record in found.values():
-                if isinstance(record.message, kind):
-                    rows.append([*cells(record.message), _age(record, silent[stream], now)])
+        rows = [
+            [*cells(record.message), _age(record, silent[stream], now)]
+            for stream, found in records.items()
+            for record in found.values()
+            if isinstance(record.message, kind)
+        ]
         if rows:
             yield ""
             yield from _table([*head, "AGE"], sorted(rows))
@@ -214,16 +214,12 @@ def _span(seconds: float | None) -> str:
 
 def plain(value: Any) -> Any:
     """A message as JSON would have it: addresses as text, tuples as lists."""
-    return _jsonable(to_plain(value), value)
-
-
-def _jsonable(encoded: Any, value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _jsonable(None, getattr(value, name)) for name in value.__dataclass_fields__}
+    if is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, tuple | list):
-        return [_jsonable(None, item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _jsonable(None, item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, IPv4Address | IPv6Address | IPv4Interface | IPv6Interface):
         return str(value)
     return value.hex() if isinstance(value, bytes) else value
@@ -280,12 +276,12 @@ def _lines(
         shown.append(("fresh", None, {"stream": update.stream, "publisher": update.publisher or "bus"}))
     elif isinstance(update, Announced):
         return
-    for what, record, extra in shown:
-        if record is not None and topics:
-            names = (record.stream, record.message.KIND)
+    for what, found, extra in shown:
+        if found is not None and topics:
+            names = (found.stream, found.message.KIND)
             if not any(topic in name for topic in topics for name in names):
                 continue
-        yield (_json_line if as_json else _text_line)(what, record, extra), what == "event"
+        yield (_json_line if as_json else _text_line)(what, found, extra), what == "event"
 
 
 def _json_line(what: str, record: Record | None, extra: dict[str, Any]) -> str:
@@ -330,7 +326,8 @@ def describe(message: messages.Message) -> str:
     if isinstance(message, messages.ProcessState):
         return f"{message.role}: {message.state} pid {message.pid}"
     if isinstance(message, messages.HealthChanged):
-        return f"{message.real_server} of {message.virtual_server} {'up' if message.up else 'DOWN'}: {message.reason}"
+        health = "up" if message.up else "DOWN"
+        return f"{message.real_server} of {message.virtual_server} {health}: {message.reason}"
     if isinstance(message, messages.CheckState):
         state = {True: "up", False: "DOWN", None: "unknown"}[message.up]
         return f"{message.real_server} of {message.virtual_server} {state}: {message.last_result}"
