@@ -114,7 +114,8 @@ def boot(
             (place / file).write_text(text)
             (place / file).chmod(0o755)
         kernel = [str(BINARY), f"mem={mem}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={place}/init",
-                  "seccomp=on", "con=null", "con0=null,fd:2", "quiet", "panic=-1"]  # fmt: skip
+                  f"uml_dir={place}", "umid=guest", "seccomp=on", "con=null",
+                  "con0=null,fd:2", "quiet", "panic=-1"]  # fmt: skip
         with open(place / "console", "wb") as console:
             process = subprocess.Popen(
                 kernel,
@@ -122,7 +123,7 @@ def boot(
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
-                env={"HOME": "/", "TMPDIR": "/dev/shm", "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
+                env={"HOME": str(place), "TMPDIR": "/dev/shm", "PATH": "/usr/bin:/bin"},
             )
         return _attend(process, place, timeout_s)
 

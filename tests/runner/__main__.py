@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 
+from deploy.setup.common import search_path
 from tests.runner.tiers import RESULTS, TIERS, Outcome, run_tier
 
 SUMMARY = RESULTS / "summary.json"
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         print(f"test: no such tier: {', '.join(unknown)} (there are: {', '.join(known)})", file=sys.stderr)
         return EXIT_USAGE
+    os.environ["PATH"] = search_path()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started_at = time.monotonic()
     outcomes: list[Outcome] = []

@@ -47,8 +47,9 @@ def refused_step(step: str) -> str | None:
 def _unshare(*, pids: bool) -> tuple[str, ...]:
     """The unshare command line: own network and mounts, and with ``pids`` own processes."""
     user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-    own = ("--pid", "--fork", "--kill-child", "--mount-proc") if pids else ()
-    return ("unshare", *user, "--net", "--mount", *own)
+    own = ("--pid", "--fork", "--kill-child") if pids else ()
+    # unshare's own way of making mounts private fails in a plain chroot; the sandbox does it.
+    return ("unshare", *user, "--net", "--mount", "--propagation", "unchanged", *own)
 
 
 def _possible(prefix: Sequence[str]) -> bool:
@@ -78,8 +79,8 @@ def namespaces(tier: str) -> Place | Refusal:
             enable=f"run `./run test {tier}` on a host or virtual machine, or in a privileged container",
         )
     return Refusal(
-        why="an ordinary user may not make user and network namespaces on this system",
-        enable=f"sudo ./run test {tier}   (or: sudo sysctl kernel.unprivileged_userns_clone=1)",
+        why="an ordinary user may not make user and network namespaces here (in a chroot: never)",
+        enable=f"sudo ./run test {tier}   (outside a chroot: sudo sysctl kernel.unprivileged_userns_clone=1)",
     )
 
 

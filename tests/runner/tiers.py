@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from deploy.setup.common import CACHE, ROOT, search_path
+from deploy.setup.common import CACHE, ROOT
 from tests.runner import places
 from tests.runner.places import Place, Refusal
 
@@ -158,7 +158,7 @@ def call(command: Sequence[str], timeout_s: float) -> int | None:
 
     Nothing it started in that group survives it.
     """
-    env = {**os.environ, "PATH": search_path(), "PYTHONUNBUFFERED": "1"}
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     sys.stdout.flush()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, cwd=ROOT, process_group=0)
     try:

@@ -31,7 +31,7 @@ Components: main
 """
 
 ONE_LINE = """\
-deb [arch=amd64 signed-by=/usr/share/keyrings/other.gpg trusted=yes] http://local.example/deb bookworm main # us
+deb [arch=amd64 signed-by=/usr/share/keyrings/other.gpg trusted=yes] http://local.example/deb bookworm main #
 deb-src http://local.example/deb bookworm main
 deb https://elsewhere.example/apt bookworm stable
 deb https://elsewhere.example/apt trixie main
