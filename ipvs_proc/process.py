@@ -206,9 +206,12 @@ class IpvsWorker(AioWorker):
     def _pump(self) -> None:
         now = boottime()
         changed = False
-        for update in self.subscriber.pump(now):
-            changed |= self.health.take(update)
-            self._note(update)
+        while True:
+            for update in self.subscriber.pump(now):
+                changed |= self.health.take(update)
+                self._note(update)
+            if not self.subscriber.more:
+                break
         if changed and self.keeper.config is not None:
             self.keeper.health = self.health.values
             self._finish(self.keeper.settle(), why="health")
