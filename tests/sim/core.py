@@ -1,0 +1,82 @@
+"""The VRRP core as one object, optionally with faults planted into its source.
+
+A mutated core is a second, private copy of the modules: nothing of the real ones is patched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+MODULES = (
+    "checksum",
+    "timers",
+    "packet",
+    "record",
+    "effects",
+    "events",
+    "counters",
+    "notices",
+    "garp_plan",
+    "resume",
+    "router",
+    "instance",
+)
+"""In the order of their imports."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """One planted fault: ``old`` occurs exactly once in the module and is replaced by ``new``."""
+
+    module: str
+    old: str
+    new: str
+
+
+class Core:
+    """The modules of the core by name (Any: a mutated copy has its own classes)."""
+
+    def __init__(self, modules: dict[str, ModuleType]) -> None:
+        self.timers: Any = modules["timers"]
+        self.packet: Any = modules["packet"]
+        self.record: Any = modules["record"]
+        self.effects: Any = modules["effects"]
+        self.events: Any = modules["events"]
+        self.resume: Any = modules["resume"]
+        self.instance: Any = modules["instance"]
+
+
+def real_core() -> Core:
+    """The core as it is."""
+    return Core({name: importlib.import_module(f"vrrp_proc.{name}") for name in MODULES})
+
+
+def mutated_core(*mutations: Mutation) -> Core:
+    """A copy of the core with these faults in it. A fault that no longer fits the source is an error."""
+    originals = {name: importlib.import_module(f"vrrp_proc.{name}") for name in MODULES}
+    copies: dict[str, ModuleType] = {}
+    try:
+        for name in MODULES:
+            path = originals[name].__file__
+            assert path is not None
+            source = Path(path).read_text(encoding="utf-8")
+            for mutation in mutations:
+                if mutation.module == name:
+                    found = source.count(mutation.old)
+                    assert found == 1, f"{name}: found {found} times, not once: {mutation.old!r}"
+                    source = source.replace(mutation.old, mutation.new)
+            module = ModuleType(f"vrrp_proc.{name}")
+            module.__file__ = path
+            sys.modules[f"vrrp_proc.{name}"] = module
+            exec(compile(source, f"{path} (mutated)", "exec"), module.__dict__)
+            copies[name] = module
+    finally:
+        for name in MODULES:
+            sys.modules[f"vrrp_proc.{name}"] = originals[name]
+    return Core(copies)

@@ -1,0 +1,549 @@
+"""Seeded histories of a segment. ``run(core, seed)`` plays one and raises ``lan.Violation`` if the
+routers do not do what they must."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any
+
+from keepalived_conf.model import VirtualAddress, VrrpInstance
+from tests.sim.core import Core
+from tests.sim.lan import Lan, Node
+
+_ADDRESSES: dict[int, tuple[VirtualAddress, ...]] = {
+    4: tuple(VirtualAddress(interface=IPv4Interface(f"10.0.0.{n}/32"), dev="eth0") for n in (100, 101)),
+    6: tuple(
+        VirtualAddress(interface=IPv6Interface(text), dev="eth0") for text in ("fe80::5e:1/128", "fd00::1/128")
+    ),
+}
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """A segment that is about to live."""
+
+    lan: Lan
+    rng: random.Random
+    interval_s: float
+    """The longest interval in use."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        return self.lan.nodes
+
+    @property
+    def lat(self) -> float:
+        return self.lan.latency_s
+
+    def down_s(self, node: Node, interval_s: float | None = None) -> float:
+        """Master-down interval of a node, from the RFCs' formulas, not from the code under test."""
+        return 3 * self.master_interval(node, interval_s) + self.skew_s(node, interval_s)
+
+    def master_interval(self, node: Node, interval_s: float | None) -> float:
+        return node.config.advert_int_cs / 100 if interval_s is None else interval_s
+
+    def skew_s(self, node: Node, interval_s: float | None = None) -> float:
+        scale = self.master_interval(node, interval_s) if node.config.version == 3 else 1.0
+        return (256 - node.config.priority) / 256 * scale
+
+    def settle_s(self) -> float:
+        """Time in which any segment must have settled."""
+        delay_s = max(n.config.preempt_delay_s for n in self.nodes)
+        skew_s = 1.0 if self.nodes[0].config.version == 2 else self.interval_s
+        slowest_s = 3 * self.interval_s + skew_s
+        return delay_s + 2 * slowest_s + 100 * self.lat
+
+    def start_all(self) -> None:
+        for node in self.nodes:
+            self.lan.at(self.lan.now + self.rng.random() * self.interval_s, node.boot)
+        self.lan.run_for(self.interval_s)
+
+    def best(self, *but: Node) -> Node:
+        """Who must win among those that can."""
+        able = [n for n in self.nodes if n not in but and n.host_up and n.link_up]
+        return max(able, key=lambda n: (n.config.priority, int(n.address)))
+
+    def settled(self, winner: Node | None = None) -> Node:
+        """The segment has exactly one master, it alone has the addresses, and all is quiet."""
+        lan = self.lan
+        lan.run_for(self.settle_s())
+        masters = lan.masters()
+        if len(masters) != 1:
+            lan.fail(f"settled to {len(masters)} masters")
+        master = masters[0]
+        if winner is not None and master is not winner:
+            lan.fail(f"{master.name} is master, it should be {winner.name}")
+        if master.addresses != master.wanted:
+            lan.fail(f"{master.name} is master with {len(master.addresses)} addresses")
+        for node in self.nodes:
+            if node is not master and node.host_up and node.link_up and node.addresses:
+                lan.fail(f"{node.name} has addresses, {master.name} is master")
+        self.quiet(3.2 * self.interval_s)
+        return master
+
+    def quiet(self, duration_s: float) -> None:
+        """Nothing changes for so long."""
+        before = len(self.lan.transitions)
+        self.lan.run_for(duration_s)
+        if len(self.lan.transitions) != before:
+            self.lan.fail("a settled segment moved")
+
+    def next_advert(self, limit_s: float, but: Node | None = None) -> tuple[float, Node]:
+        """Run until somebody (but ``but``) advertises as master."""
+        count, lan = len(self.lan.adverts), self.lan
+        end = lan.now + limit_s
+        while lan.now < end:
+            lan.run_until(min(end, lan.now + limit_s / 50))
+            for at, node, _ in lan.adverts[count:]:
+                if node is not but:
+                    return at, node
+            count = len(lan.adverts)
+        lan.fail(f"nobody advertised for {limit_s:.3f} s")
+        raise AssertionError
+
+    def expect_takeover(self, earliest: float, limit_s: float, but: Node) -> Node:
+        """The next master advertises at ``earliest``, give or take the latencies."""
+        at, node = self.next_advert(limit_s, but)
+        if not earliest - 1e-9 <= at <= earliest + 12 * self.lat:
+            self.lan.fail(f"{node.name} took over at {at:.6f}, due was {earliest:.6f}")
+        return node
+
+
+def make(
+    core: Core,
+    seed: int,
+    *,
+    intervals: tuple[float, ...] = (0.01, 0.1, 1.0, 1.0),
+    nodes: int | None = None,
+    mixed: bool = False,
+    changes: Callable[[random.Random, int], dict[str, Any]] | None = None,
+) -> Plan:
+    """Routers with random priorities (some equal) and one interval, or with ``mixed`` intervals (v3)."""
+    rng = random.Random(seed * 7919 + 1)
+    version = 3 if mixed or rng.random() < 0.75 else 2
+    family = 6 if version == 3 and rng.random() < 0.3 else 4
+    interval_s = rng.choice(intervals) if version == 3 else rng.choice((1.0, 1.0, 2.0))
+    count = nodes or rng.choice((2, 2, 3, 3, 4, 5))
+    priorities = [rng.choice((1, 50, 100, 100, 150, 200, 254, rng.randint(1, 254))) for _ in range(count)]
+    used = [interval_s * rng.choice((1, 2, 5)) for _ in range(count)] if mixed else [interval_s] * count
+    lan = Lan(core, seed, min(0.0005, min(used) / 200))
+    numbers = rng.sample(range(1, 250), count)
+    for index in range(count):
+        values: dict[str, Any] = {
+            "name": "VI_1",
+            "interface": "eth0",
+            "virtual_router_id": 51,
+            "family": family,
+            "version": version,
+            "state": "BACKUP",
+            "priority": priorities[index],
+            "advert_int_cs": round(used[index] * 100),
+            "virtual_addresses": _ADDRESSES[family],
+            "garp_master_delay_s": rng.choice((0, 5)),
+        }
+        values.update(changes(rng, index) if changes else {})
+        Node(lan, f"r{index}", VrrpInstance(**values), numbers[index])
+    return Plan(lan=lan, rng=rng, interval_s=max(used))
+
+
+def failover(core: Core, seed: int) -> None:
+    """The master's host loses power: takeover at the last advert + 3A + S; it returns and preempts."""
+    plan = make(core, seed)
+    plan.lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled(plan.best())
+    plan.lan.run_for(plan.rng.random() * plan.interval_s)
+    master.die()
+    last_at = max(at for at, node, _ in plan.lan.adverts if node is master)
+    others = [n for n in plan.nodes if n is not master]
+    due_at = last_at + min(plan.down_s(n) for n in others)
+    plan.expect_takeover(due_at, 5 * plan.interval_s + 1, master)
+    plan.settled(plan.best())
+    master.boot()
+    plan.settled(plan.best())
+
+
+def graceful(core: Core, seed: int) -> None:
+    """The master is stopped: priority 0, takeover after the skew; the stopped one keeps nothing."""
+    plan = make(core, seed)
+    plan.lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled(plan.best())
+    plan.lan.run_for(plan.rng.random() * plan.interval_s)
+    stopped_at = plan.lan.now
+    master.shutdown()
+    others = [n for n in plan.nodes if n is not master]
+    plan.expect_takeover(stopped_at + min(plan.skew_s(n) for n in others), 3 * plan.interval_s + 1, master)
+    if master.addresses or not master.instance.quiet:
+        plan.lan.fail(f"{master.name} has stopped and is not clean")
+    master.kill()
+    plan.settled()
+    master.start()
+    plan.settled(plan.best())
+
+
+def _some_preempt(rng: random.Random, _index: int) -> dict[str, Any]:
+    return rng.choice(({}, {"preempt": False}, {"preempt_delay_s": 0.7}))
+
+
+def restart(core: Core, seed: int) -> None:
+    """Workers are killed, again and again, and resume before F: nobody notices, nothing moves."""
+    plan = make(core, seed, intervals=(0.1, 1.0, 2.0), changes=_some_preempt)
+    plan.lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled()
+    lan, rng = plan.lan, plan.rng
+    transitions = len(lan.transitions)
+    for _ in range(rng.randint(1, 3)):
+        victim = rng.choice((master, master, rng.choice(plan.nodes)))
+        if rng.random() < 0.3:
+            victim.crash_in = rng.randint(0, 4)
+        lan.run_for(rng.random() * 2 * plan.interval_s)
+        victim.kill()
+        if victim.instance is not None:
+            continue
+        room_s = (2.8 if plan.interval_s >= 0.1 else 1.0) * plan.interval_s
+        resume_at = (victim.last_advert_at or lan.now) + room_s * 0.98
+        lan.run_until(max(lan.now, lan.now + rng.random() * (resume_at - lan.now)))
+        before = len(lan.adverts)
+        victim.start()
+        if victim is master and len(lan.adverts) == before:
+            lan.fail(f"{victim.name} resumed and did not advertise at once")
+        if rng.random() < 0.3:
+            lan.run_for(rng.random() * plan.interval_s)
+            victim.kill()
+            victim.start()
+    lan.run_for(6.0 + 4 * plan.interval_s)
+    if len(lan.transitions) != transitions:
+        lan.fail("a restart within F made a transition")
+    config = master.config
+    wanted = {"master": config.garp_master_repeat}
+    if config.garp_master_delay_s:
+        wanted["delayed"] = config.garp_master_repeat
+    became = sum(1 for _, n, t in lan.transitions if n is master and t.to_state.value == "MASTER")
+    got = {kind: copies for kind, copies in master.announced.items() if kind != "lower_prio"}
+    interrupted = "resume" in got
+    if became == 1 and "lower_prio_delayed" not in got and not interrupted and got != wanted:
+        lan.fail(f"announced {got}, configured are {wanted}")
+    # A backup that was restarted takes over as if it had never been away.
+    backup = plan.best(master)
+    lan.run_for(rng.random() * plan.interval_s)
+    backup.kill()
+    lan.run_for(rng.random() * plan.interval_s)
+    backup.start()
+    lan.run_for(rng.random() * plan.interval_s)
+    last_at = max(at for at, node, _ in lan.adverts if node is master)
+    master.die()
+    others = [n for n in plan.nodes if n is not master]
+    plan.expect_takeover(last_at + min(plan.down_s(n) for n in others), 5 * plan.interval_s + 1, master)
+    plan.settled()
+
+
+def fence(core: Core, seed: int) -> None:
+    """A killed master never comes back: the janitor undoes it before a peer takes over."""
+    plan = make(core, seed, intervals=(0.1, 1.0, 2.0))
+    plan.lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled(plan.best())
+    plan.lan.run_for(plan.rng.random() * plan.interval_s)
+    master.kill()
+    plan.settled(plan.best(master))
+    if master.addresses:
+        plan.lan.fail(f"{master.name} was not fenced")
+    master.start()
+    plan.settled(plan.best())
+
+
+def takeover_crash(core: Core, seed: int) -> None:
+    """The next master dies in the middle of its takeover and resumes."""
+    plan = make(core, seed, intervals=(0.1, 1.0))
+    plan.start_all()
+    master = plan.settled(plan.best())
+    heir = plan.best(master)
+    heir.crash_in = plan.rng.randint(1, 8)
+    master.die()
+    plan.lan.run_for(5 * plan.interval_s + 1)
+    if heir.instance is None:
+        plan.lan.run_for(plan.rng.random() * 0.5 * plan.interval_s)
+        heir.start()
+    heir.crash_in = None
+    plan.settled(plan.best())
+
+
+def pause(core: Core, seed: int) -> None:
+    """Supervisor and worker stand still for up to ten master-down times, then go on or are killed."""
+    plan = make(core, seed, changes=_some_preempt)
+    plan.start_all()
+    master = plan.settled()
+    lan, rng = plan.lan, plan.rng
+    master.supervised = False
+    master.stop()
+    lan.run_for(rng.choice((0.5, 2.5, 6.0, 40.0)) * rng.random() * plan.interval_s)
+    last_at = master.last_advert_at or 0.0
+    foreign = [(source, advert) for _, source, advert in master.queue if advert.priority]
+    own = (master.config.priority, int(master.address))
+    any_will_do = not master.config.preempt or master.config.preempt_delay_s > 0
+    beaten = any(any_will_do or (a.priority, int(s.address)) > own for s, a in foreign)
+    blind = rng.random() < 0.3
+    adverts = len(lan.adverts)
+    gap_s = lan.now - last_at
+    if rng.random() < 0.5:
+        master.kill(keep_sockets=not blind)
+        lan.run_for(rng.random() * 0.01 * plan.interval_s)
+        gap_s = lan.now - last_at
+        beaten = beaten and not blind
+        master.start()
+    else:
+        if blind:
+            beaten = False
+            master.queue.clear()
+            master.stopped = False
+            master.feed(core.events.ReceiveGap(detail="suspended"))
+        master.cont()
+    lan.run_for(6 * plan.lat)
+    spoke = any(node is master for _, node, _ in lan.adverts[adverts:])
+    if beaten and spoke:
+        lan.fail(f"{master.name} advertised as master after it had been beaten")
+    if blind and gap_s > 3.01 * plan.interval_s and spoke:
+        lan.fail(f"{master.name} advertised after {gap_s:.3f} s without knowing what happened")
+    if not beaten and not blind and gap_s > plan.interval_s and not spoke:
+        lan.fail(f"{master.name} should have gone on: nobody better spoke")
+    plan.settled()
+
+
+def junk(core: Core, seed: int) -> None:
+    """Rejected packets faster than the interval: they neither silence a master nor delay a takeover."""
+    plan = make(core, seed)
+    plan.lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled(plan.best())
+    lan = plan.lan
+    rejection = core.packet.Rejection(reason=core.packet.Reason.CHECKSUM, detail="checksum is wrong")
+    end_at = lan.now + 14 * plan.interval_s
+
+    def inject() -> None:
+        for node in plan.nodes:
+            node.feed(core.events.PacketRejected(rejection=rejection, source=plan.nodes[0].address))
+        if lan.now < end_at:
+            lan.at(lan.now + 0.3 * plan.interval_s, inject)
+
+    inject()
+    plan.quiet(5 * plan.interval_s)
+    master.die()
+    last_at = max(at for at, node, _ in lan.adverts if node is master)
+    others = [n for n in plan.nodes if n is not master]
+    plan.expect_takeover(last_at + min(plan.down_s(n) for n in others), 5 * plan.interval_s + 1, master)
+    plan.settled(plan.best())
+
+
+def intervals(core: Core, seed: int) -> None:
+    """Version 3 routers with different intervals: the master's is learned, also over a restart."""
+    plan = make(core, seed, mixed=True, intervals=(0.1, 1.0))
+    plan.lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled(plan.best())
+    others = [n for n in plan.nodes if n is not master]
+    if plan.rng.random() < 0.5:
+        victim = plan.rng.choice(others)
+        victim.kill()
+        plan.lan.run_for(plan.rng.random() * plan.interval_s)
+        victim.start()
+    plan.lan.run_for(plan.rng.random() * plan.interval_s)
+    master.die()
+    learned_s = master.config.advert_int_cs / 100
+    last_at = max(at for at, node, _ in plan.lan.adverts if node is master)
+    due_at = last_at + min(plan.down_s(n, learned_s) for n in others)
+    plan.expect_takeover(due_at, 5 * plan.interval_s + 1, master)
+    plan.settled(plan.best())
+
+
+def preempt(core: Core, seed: int) -> None:
+    """A better router arrives: nopreempt never takes over, preempt_delay when it is over, restart or not."""
+    delay_s = random.Random(seed).choice((0.0, 2.0, 5.0))
+
+    def changes(_rng: random.Random, index: int) -> dict[str, Any]:
+        if index == 1:
+            return {"priority": 200, "preempt": delay_s > 0, "preempt_delay_s": delay_s}
+        return {"priority": 100}
+
+    plan = make(core, seed, nodes=2, intervals=(0.1, 1.0), changes=changes)
+    low, high = plan.nodes
+    lan, rng = plan.lan, plan.rng
+    low.boot()
+    plan.settled(low)
+    heard = len(lan.adverts)
+    high.boot()
+    lan.run_for(1.01 * plan.interval_s)
+    first_at = lan.adverts[heard][0]
+    for _ in range(rng.choice((0, 1, 2))):
+        lan.run_for(rng.random() * 0.3 * max(delay_s, plan.interval_s))
+        high.kill()
+        lan.run_for(rng.random() * 0.3 * plan.interval_s)
+        high.start()
+    if delay_s == 0:
+        plan.settled(low)
+        low.shutdown()
+        plan.settled(high)
+        return
+    lan.run_until(max(lan.now, first_at + delay_s))
+    if high.is_master():
+        lan.fail(f"{high.name} preempted before preempt_delay was over")
+    lan.run_for(plan.interval_s + plan.down_s(high) + 20 * plan.lat)
+    if not high.is_master():
+        lan.fail(f"{high.name} should have preempted {delay_s} s after it heard a lower master")
+    plan.settled(high)
+
+
+def link(core: Core, seed: int) -> None:
+    """The master's own link goes down: addresses off at once, peers time it out; it comes back."""
+    plan = make(core, seed)
+    plan.start_all()
+    master = plan.settled(plan.best())
+    plan.lan.run_for(plan.rng.random() * plan.interval_s)
+    last_at = max(at for at, node, _ in plan.lan.adverts if node is master)
+    master.set_link(False)
+    others = [n for n in plan.nodes if n is not master]
+    plan.expect_takeover(last_at + min(plan.down_s(n) for n in others), 5 * plan.interval_s + 1, master)
+    if master.addresses:
+        plan.lan.fail(f"{master.name} has addresses without a link")
+    if plan.rng.random() < 0.3:
+        master.kill()
+        master.start()
+    master.set_link(True)
+    plan.settled(plan.best())
+
+
+def partition(core: Core, seed: int) -> None:
+    """The segment splits and heals: one master per half, then the better one as soon as they hear."""
+    plan = make(core, seed)
+    plan.start_all()
+    winner = plan.settled(plan.best())
+    for node in plan.nodes:
+        node.segment = plan.rng.randint(0, 1) if node is not winner else 0
+    plan.lan.run_for(plan.settle_s())
+    for segment in (0, 1):
+        able = [n for n in plan.nodes if n.segment == segment]
+        if able and sum(n.is_master() for n in able) != 1:
+            plan.lan.fail(f"half {segment} has not one master")
+    for node in plan.nodes:
+        node.segment = 0
+    plan.lan.strict_overlap = False
+    plan.lan.run_for(1.0 * plan.interval_s + 12 * plan.lat)
+    if plan.lan.masters() != [winner]:
+        plan.lan.fail("two masters still, an interval after they hear each other again")
+    plan.settled(winner)
+
+
+def owner(core: Core, seed: int) -> None:
+    """A priority-255 router starts as master at once, answers a strange priority 0, and reloads."""
+
+    def changes(_rng: random.Random, index: int) -> dict[str, Any]:
+        return {"priority": 255, "state": "MASTER"} if index == 0 else {}
+
+    plan = make(core, seed, changes=changes)
+    lan = plan.lan
+    boss = plan.nodes[0]
+    boss.boot()
+    if not boss.is_master():
+        lan.fail("the owner is not master at once")
+    for node in plan.nodes[1:]:
+        node.boot()
+    plan.settled(boss)
+    zero = core.packet.Advert(version=boss.config.version, virtual_router_id=51, priority=0, interval_cs=100)
+    lan.run_for(0.4 * plan.interval_s)
+    before = len(lan.adverts)
+    zero_at = lan.now
+    boss.deliver(plan.nodes[1], zero)
+    lan.run_for(6 * plan.lat)
+    if len(lan.adverts) == before:
+        lan.fail("no answer to a priority 0 advert")
+    lan.run_for(plan.interval_s - 12 * plan.lat)
+    if any(at > zero_at + 6 * plan.lat for at, _, _ in lan.adverts[before:]):
+        lan.fail("the advert timer was not restarted by the answer to priority 0")
+    boss.die()
+    plan.settled(plan.best())
+    boss.boot()
+    plan.settled(boss)
+
+
+def chaos(core: Core, seed: int) -> None:
+    """Everything at once, then peace: the segment settles."""
+    simple = random.Random(seed).random() < 0.6
+    plan = make(core, seed, changes=None if simple else _some_preempt)
+    lan, rng = plan.lan, plan.rng
+    plan.start_all()
+    lan.loss = rng.choice((0.0, 0.05, 0.3))
+    lan.duplication = rng.choice((0.0, 0.1))
+    lan.reorder = rng.random() < 0.5
+    lan.jitter_s = rng.random() * 0.5 * plan.interval_s
+    for _ in range(rng.randint(3, 10)):
+        lan.run_for(rng.random() * 2.5 * plan.interval_s)
+        node = rng.choice(plan.nodes)
+        roll = rng.random()
+        if roll < 0.25:
+            node.kill(keep_sockets=rng.random() < 0.8)
+        elif roll < 0.35:
+            node.die()
+        elif roll < 0.45:
+            if node.running():
+                node.stop()
+        elif roll < 0.55:
+            node.segment = 1 - node.segment
+        elif roll < 0.65:
+            if node.host_up and not node.stopped:
+                node.set_link(not node.link_up)
+        elif roll < 0.7:
+            if node.running():
+                node.shutdown()
+        elif roll < 0.8 and node.instance is not None:
+            node.crash_in = rng.randint(0, 6)
+        else:
+            _revive(node)
+    lan.loss = lan.duplication = 0.0
+    lan.reorder = False
+    for node in plan.nodes:
+        node.segment = 0
+        node.crash_in = None
+        _revive(node)
+    plan.settled(plan.best() if simple else None)
+
+
+def _revive(node: Node) -> None:
+    if not node.host_up:
+        node.link_up = True
+        node.boot()
+    elif node.instance is None:
+        node.start()
+    elif node.stopped:
+        node.cont()
+    elif node.asked_to_stop:
+        node.kill()
+        node.start()
+    if not node.link_up:
+        node.set_link(True)
+
+
+FAMILIES: tuple[Callable[[Core, int], None], ...] = (
+    failover,
+    graceful,
+    restart,
+    fence,
+    takeover_crash,
+    pause,
+    junk,
+    intervals,
+    preempt,
+    link,
+    partition,
+    owner,
+    chaos,
+    chaos,
+)
+
+
+def run(core: Core, seed: int) -> None:
+    """Play the scenario of this seed."""
+    FAMILIES[seed % len(FAMILIES)](core, seed)
