@@ -21,7 +21,7 @@ import zmq
 from bus.client import Publisher
 from bus.codec import CodecError, loads
 from bus.messages import CheckState, HealthChanged
-from checker_proc.capabilities import KEYWORDS
+from checker_proc.capabilities import KEYWORDS, required_capabilities
 from checker_proc.check import Step
 from checker_proc.fleet import Entry, Fleet, Launch
 from checker_proc.http import RequestError, build_request
@@ -36,6 +36,9 @@ from worker.aio import AioWorker, run_aio
 from worker.blackbox import BlackBox, BoxError
 from worker.clock import boottime
 from worker.context import WorkerContext
+
+__all__ = ["main", "required_capabilities"]
+"""All that the supervisor may know of this package."""
 
 MAX_ATTEMPTS = 4000
 """Attempts that run at the same time, if the limit of open files allows."""
