@@ -65,7 +65,7 @@ class _Stream:
     rev: int = 0
     last: int = 0
     """Highest number of the owner's present incarnation accounted for."""
-    former: list[tuple[int, int]] = field(default_factory=list)
+    former: list[tuple[int, int, bool]] = field(default_factory=list)
     rows: dict[str, _Row] = field(default_factory=dict)
     events: deque[tuple[int, bytes]] = field(default_factory=deque)
     size: int = 0
@@ -160,8 +160,9 @@ class Broker:
         own = [self._streams[name(publisher.role)] for name in (state_stream, event_stream)]
         if begin.incarnation != publisher.incarnation:
             for stream in own:
-                if publisher.complete:  # of an unfinished announcement nobody can tell what is missing
-                    stream.former = [*stream.former, (publisher.incarnation, stream.last)][-FORMER_KEPT:]
+                if publisher.complete or publisher.open:
+                    end = (publisher.incarnation, stream.last, publisher.complete)
+                    stream.former = [*stream.former, end][-FORMER_KEPT:]
                 stream.last = 0
         publisher.incarnation = begin.incarnation
         publisher.open, publisher.complete = True, False

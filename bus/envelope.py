@@ -290,8 +290,9 @@ class Owner:
     open: bool
     """In the middle of an announcement."""
     silent_s: float
-    former: tuple[tuple[int, int], ...] = ()
-    """(incarnation, last) of earlier incarnations of this epoch, oldest first."""
+    former: tuple[tuple[int, int, bool], ...] = ()
+    """(incarnation, last, whether it had announced its whole set) of earlier incarnations of this
+    epoch, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -347,7 +348,7 @@ def _plain_status(status: StreamStatus) -> dict[str, Any]:
                 "last": owner.last,
                 "open": owner.open,
                 "silent_s": float(owner.silent_s),
-                "former": [list(pair) for pair in owner.former],
+                "former": [list(end) for end in owner.former],
             }
             for name, owner in status.owners.items()
         },
@@ -362,7 +363,7 @@ def _status(plain: dict[str, Any]) -> StreamStatus:
                 last=_count(owner, "last"),
                 open=owner["open"] is True,
                 silent_s=_instant(owner, "silent_s"),
-                former=tuple((int(incarnation), int(last)) for incarnation, last in owner["former"]),
+                former=tuple((int(inc), int(last), whole is True) for inc, last, whole in owner["former"]),
             )
             for name, owner in plain["owners"].items()
         }

@@ -62,6 +62,8 @@ class Outbox:
         self._state_number = 0
         self._event_number = 0
         self._event_sent = 0
+        """Where sending stands; goes back at an announcement."""
+        self._event_ever_sent = 0
         self._epoch: int | None = None
         self._announcing: Iterator[bytes] | None = None
         self._ready: bytes | None = None
@@ -108,7 +110,7 @@ class Outbox:
                 message=event,
             )
         )
-        if len(self._ring) > self._kept and self._ring.popleft().number > self._event_sent:
+        if len(self._ring) > self._kept and self._ring.popleft().number > self._event_ever_sent:
             self.lost_events += 1
 
     def announce(self, epoch: int) -> None:
@@ -141,6 +143,7 @@ class Outbox:
         if self._announcing is not None:
             data = next(self._announcing, None)
             if data is not None:
+                self._beat_at = now + BEAT_INTERVAL_S
                 return data
             self._announcing = None
         self._events_turn = not self._events_turn
@@ -167,7 +170,8 @@ class Outbox:
             data = self._event()
             if data is not None:
                 yield data
-        last = {self._states: self._state_number, self._events: last_event}
+        # Meanwhile younger events may have pushed out the last of the older ones: then END covers them.
+        last = {self._states: self._state_number, self._events: max(last_event, self._event_sent)}
         yield encode(
             End(publisher=self.role, incarnation=self.incarnation, epoch=epoch, rows=rows, last=last)
         )
@@ -230,6 +234,7 @@ class Outbox:
         while self._event_sent < self._event_number:
             change = self._ring[max(0, self._event_sent + 1 - self._ring[0].number)]
             self._event_sent = change.number
+            self._event_ever_sent = max(self._event_ever_sent, change.number)
             try:
                 return encode(change)
             except CodecError as error:  # its number stays a hole, which readers count as a loss

@@ -153,7 +153,7 @@ class _Shell:
 
     def _report(self, refusals: Iterable[BusRefused]) -> None:
         for refusal in refusals:
-            self.log.warning(
+            self.log.debug(  # the supervisor logs what it is told
                 "bus.refused",
                 ingress=refusal.ingress,
                 peer_pid=refusal.pid,

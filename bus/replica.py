@@ -158,6 +158,8 @@ class _Cursor:
     """Which numbers of one publisher's incarnation this reader knows the fate of."""
 
     incarnation: int
+    born_epoch: int
+    """Epoch in which we first met this incarnation."""
     epoch: int
     last: int
     """Everything up to here is accounted for: seen, or reported lost."""
@@ -212,6 +214,7 @@ class StreamReplica:
         self._started_at = 0.0
         self._heard_at: dict[str, float] = {}
         """Publisher -> when it last spoke, also when a new broker does not know it yet."""
+        self._whole_sets: dict[str, tuple[int, int]] = {}
         self._stale: set[str | None] = set()
 
     # --- questions ---------------------------------------------------------------------------------
@@ -363,7 +366,12 @@ class StreamReplica:
         if first:
             for name, owner in status.owners.items():
                 self._cursors[name] = _Cursor(
-                    owner.incarnation, status.epoch, owner.last, open=owner.open, joined_open=owner.open
+                    owner.incarnation,
+                    status.epoch,
+                    status.epoch,
+                    owner.last,
+                    open=owner.open,
+                    joined_open=owner.open,
                 )
         if is_state(self.stream):
             updates += self._load_rows(status, changes, first)
@@ -373,6 +381,9 @@ class StreamReplica:
                 updates.append(Snapshot(stream=self.stream, records=tuple(records), missing=status.missing))
             else:
                 updates += [EventHappened(record=record) for record in records]
+        for name, owner in status.owners.items():
+            if not owner.open:
+                updates += self._whole(name, owner.incarnation, tell=not first)
         for head, envelope in loading.live:
             if head.epoch == self._epoch and head.rev <= self._rev:
                 continue
@@ -408,10 +419,12 @@ class StreamReplica:
         cursor = self._cursors.get(name)
         if cursor is None:
             # Missing when we joined: nothing that it said before can be called a loss.
-            cursor = _Cursor(owner.incarnation, epoch, owner.last, open=owner.open, joined_open=owner.open)
+            cursor = _Cursor(
+                owner.incarnation, epoch, epoch, owner.last, open=owner.open, joined_open=owner.open
+            )
         elif cursor.incarnation != owner.incarnation:
-            lost = self._account_former(cursor, owner, came)
-            cursor = _Cursor(owner.incarnation, epoch, 0)
+            lost = self._account_former(cursor, owner, came, epoch)
+            cursor = _Cursor(owner.incarnation, epoch, epoch, 0)
         cursor.epoch = epoch
         self._cursors[name] = cursor
         cursor.seen |= {number for number in came.get(owner.incarnation, ()) if number > cursor.last}
@@ -423,14 +436,15 @@ class StreamReplica:
         return [] if lost == 0 else [Gap(stream=self.stream, publisher=name, lost=lost)]
 
     @staticmethod
-    def _account_former(cursor: _Cursor, owner: Owner, came: dict[int, set[int]]) -> int | None:
+    def _account_former(cursor: _Cursor, owner: Owner, came: dict[int, set[int]], epoch: int) -> int | None:
         """Losses of incarnations that ended while we did not listen; None when the broker cannot know."""
-        ends = dict(owner.former)
-        if cursor.incarnation not in ends:
+        ends = {incarnation: (last, whole) for incarnation, last, whole in owner.former}
+        last, whole = ends.pop(cursor.incarnation, (0, False))
+        if not whole and cursor.born_epoch != epoch:
             return None
         cursor.seen |= {number for number in came.get(cursor.incarnation, ()) if number > cursor.last}
-        lost = cursor.settle(ends.pop(cursor.incarnation))
-        for incarnation, last in ends.items():
+        lost = cursor.settle(last)
+        for incarnation, (last, _) in ends.items():
             if incarnation > cursor.incarnation:
                 lost += max(0, last - len(came.get(incarnation, ())))
         return lost
@@ -448,10 +462,15 @@ class StreamReplica:
             owner = status.owners.get(record.publisher)
             if key not in named and owner is not None and not owner.open:
                 updates += self._remove(key)
-        for name, owner in status.owners.items():
-            if not owner.open:
-                updates.append(Announced(stream=self.stream, publisher=name, incarnation=owner.incarnation))
         return updates
+
+    def _whole(self, publisher: str, incarnation: int, *, tell: bool = True) -> list[Update]:
+        """The set of a publisher is whole in this epoch; told once."""
+        known = self._whole_sets.get(publisher)
+        self._whole_sets[publisher] = (self._epoch, incarnation)
+        if not tell or known == (self._epoch, incarnation):
+            return []
+        return [Announced(stream=self.stream, publisher=publisher, incarnation=incarnation)]
 
     # --- live ------------------------------------------------------------------------------------------
 
@@ -482,29 +501,31 @@ class StreamReplica:
         cursor = self._cursors.get(change.publisher)
         if cursor is None or cursor.incarnation != change.incarnation:
             # Only a broker that breaks its own rules says this; take it as a beginning.
-            self._cursors[change.publisher] = _Cursor(change.incarnation, self._epoch, change.number)
+            self._cursors[change.publisher] = _Cursor(
+                change.incarnation, self._epoch, self._epoch, change.number
+            )
             return 0, False
         if change.number <= cursor.last or change.number in cursor.seen:
             return 0, True
-        if cursor.open:
-            cursor.seen.add(change.number)
-            return 0, False
-        lost = change.number - cursor.last - 1
-        cursor.last = change.number
-        return lost, False
+        cursor.seen.add(change.number)
+        return (0 if cursor.open else cursor.settle(change.number)), False
 
     def _begin(self, begin: Begin) -> list[Update]:
         cursor = self._cursors.get(begin.publisher)
         updates: list[Update] = []
         if cursor is None:
             self._cursors[begin.publisher] = _Cursor(
-                begin.incarnation, self._epoch, 0, open=True, joined_open=True
+                begin.incarnation, self._epoch, self._epoch, 0, open=True, joined_open=True
             )
             return updates
         if cursor.incarnation != begin.incarnation:
-            if cursor.epoch != self._epoch or (cursor.open and not cursor.joined_open):
-                updates.append(Gap(stream=self.stream, publisher=begin.publisher, lost=None))
-            cursor = self._cursors[begin.publisher] = _Cursor(begin.incarnation, self._epoch, 0)
+            # All that this broker ever had of the old incarnation has come to us; whether that was all
+            # of it, its END of this epoch would have told.
+            told = cursor.epoch == self._epoch and not (cursor.open and cursor.born_epoch != self._epoch)
+            lost = cursor.settle(max(cursor.seen, default=0)) if told else None
+            if lost != 0:
+                updates.append(Gap(stream=self.stream, publisher=begin.publisher, lost=lost))
+            cursor = self._cursors[begin.publisher] = _Cursor(begin.incarnation, self._epoch, self._epoch, 0)
         cursor.open, cursor.epoch = True, self._epoch
         return updates
 
@@ -522,8 +543,7 @@ class StreamReplica:
         if self.status is not None:
             missing = tuple(name for name in self.status.missing if name != end.publisher)
             self.status = replace(self.status, missing=missing)
-        updates.append(Announced(stream=self.stream, publisher=end.publisher, incarnation=end.incarnation))
-        return updates
+        return updates + self._whole(end.publisher, end.incarnation)
 
     def _set(self, change: Change) -> list[Update]:
         record = self._record(change)
