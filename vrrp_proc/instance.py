@@ -163,8 +163,7 @@ class Instance(Router):
             cause = self._cause(Trigger.STARTUP, Reason.OWNER, rule=plan.rule)
             return effects + self._become_master(now, cause)
         self._down_at = now + self._down_s()
-        effects += self._enter(State.BACKUP, now, Trigger.STARTUP, Reason.START, f"rule {plan.rule}")
-        return effects + self._replay(plan, now)
+        return effects + self._enter(State.BACKUP, now, Trigger.STARTUP, Reason.START, f"rule {plan.rule}")
 
     def _resume_master(self, plan: ResumePlan, record: ResumeRecord, now: float) -> list[Effect]:
         """Rules 2b and 2c: advertise first, everything else may take its time."""
@@ -406,6 +405,9 @@ class Instance(Router):
             rule=None if trigger is Trigger.ADVERT else plan.rule,
         )
         effects = self._leave_master(State.BACKUP, now, cause, release=False)
+        if heard is not None and heard.advert.priority < self.priority and self.config.preempt_delay_s > 0:
+            # The delay is for a router that has just come to: what lay in the queue has not used it up.
+            self._preempt_until_at = now + self.config.preempt_delay_s
         return effects + self._replay(plan, now)
 
     def _leave_master(self, to: State, now: float, cause: Cause, *, release: bool) -> list[Effect]:

@@ -4,7 +4,8 @@ A = own interval, k = min(3, down_timer_adverts), gap = now - last own advert. T
 drained before. *Blind*: adverts may have been missed (sockets not inherited, receive queue
 overflowed, link was down, interface replaced, machine suspended).
 
-1.  No valid record: take off what is left over, then start as the RFC says.
+1.  No valid record: take off what is left over, then start as the RFC says (what was queued before is
+    of no use: it says nothing about how long a router that starts has to wait).
 2.  MASTER or BECOMING_MASTER:
     a. a queued advert beats us, or with nopreempt or preempt_delay any foreign one: addresses off, BACKUP;
     b. gap < kA: advertise at once, then compare the addresses and repair them;
@@ -77,7 +78,7 @@ def resume(
 
     ``config`` is the one of the record's generation (``config_of(record, current)``)."""
     if record is None or not is_record_of(record, config) or record.saved_at > now + _CLOCK_SLACK_S:
-        return ResumePlan(rule=Rule.FRESH, replay=tuple(queued), blind=blind)
+        return ResumePlan(rule=Rule.FRESH)
     if record.state in (RecordState.MASTER, RecordState.BECOMING_MASTER):
         plan = judge_mastership(
             queued,
@@ -91,7 +92,7 @@ def resume(
         unfinished = record.announcing or record.state is RecordState.BECOMING_MASTER
         return replace(plan, record=record, announce_all=plan.announce_all or unfinished)
     if record.state is RecordState.INIT:
-        return ResumePlan(rule=Rule.FRESH, replay=tuple(queued), blind=blind)
+        return ResumePlan(rule=Rule.FRESH)
     rule = {
         RecordState.LEAVING: Rule.FINISH_LEAVING,
         RecordState.BACKUP: Rule.BACKUP,

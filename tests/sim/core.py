@@ -60,6 +60,7 @@ def real_core() -> Core:
 def mutated_core(*mutations: Mutation) -> Core:
     """A copy of the core with these faults in it. A fault that no longer fits the source is an error."""
     originals = {name: importlib.import_module(f"vrrp_proc.{name}") for name in MODULES}
+    package = importlib.import_module("vrrp_proc")
     copies: dict[str, ModuleType] = {}
     try:
         for name in MODULES:
@@ -74,9 +75,11 @@ def mutated_core(*mutations: Mutation) -> Core:
             module = ModuleType(f"vrrp_proc.{name}")
             module.__file__ = path
             sys.modules[f"vrrp_proc.{name}"] = module
+            setattr(package, name, module)  # what ``from vrrp_proc import name`` finds
             exec(compile(source, f"{path} (mutated)", "exec"), module.__dict__)
             copies[name] = module
     finally:
         for name in MODULES:
             sys.modules[f"vrrp_proc.{name}"] = originals[name]
+            setattr(package, name, originals[name])
     return Core(copies)

@@ -140,7 +140,7 @@ class Node:
         self.link_up = True
         self.addresses: set[Any] = set()
         self.queue: deque[tuple[float, Node, Any]] = deque()
-        self.sockets_kept = True
+        self.sockets_kept = False
         self.blind = False
         self.record: bytes | None = None
         self.fence: Any = None
@@ -160,6 +160,8 @@ class Node:
         self.last_advert_at: float | None = None
         """Last priority > 0 advert that left this host."""
         self.running_since = 0.0
+        self.interrupted = False
+        """It was killed while announcing."""
         self.announced: dict[str, int] = {}
         """Frames by kind, all lives."""
         lan.nodes.append(self)
@@ -194,6 +196,8 @@ class Node:
         if self.instance is None:
             return
         self.note("killed")
+        if self.record is not None:
+            self.interrupted |= self.lan.core.record.ResumeRecord.unpack(self.record).announcing
         self.instance = None
         self.stopped = False
         self.crash_in = None
@@ -211,7 +215,7 @@ class Node:
         """The host loses power: nothing of it is left."""
         self.note("host down")
         self.instance = None
-        self.host_up = False
+        self.host_up = self.sockets_kept = False
         self.stopped = False
         self.crash_in = None
         self.addresses.clear()
@@ -222,7 +226,6 @@ class Node:
 
     def boot(self) -> None:
         self.host_up = True
-        self.sockets_kept = True
         self.start()
 
     def stop(self) -> None:

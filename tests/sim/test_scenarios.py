@@ -11,7 +11,7 @@ from tests.sim.core import real_core
 from tests.sim.scenarios import FAMILIES, run
 
 ONE = os.environ.get("VRRP_SIM_SEED")
-PER_FAMILY = int(os.environ.get("VRRP_SIM_COUNT", "1120")) // len(FAMILIES)
+PER_FAMILY = int(os.environ.get("VRRP_SIM_COUNT", "1050")) // len(FAMILIES)
 
 
 @pytest.mark.skipif(ONE is not None, reason="VRRP_SIM_SEED asks for one seed only")
