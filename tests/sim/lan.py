@@ -5,7 +5,7 @@ kept socket, the black-box record and fence. The worker is an ``Instance`` plus 
 keeps the contract of ``vrrp_proc.effects``. Everything random comes from one seeded generator, so a seed
 is a whole history.
 
-What must hold at every step is checked here (``Violation``), what must hold at the end in ``scenarios``.
+What must hold at every step is checked here (``InvariantError``), what must hold at the end in ``scenarios``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keepalived_conf.model import VrrpInstance
 from tests.sim.core import Core
 
 
-class Violation(AssertionError):
+class InvariantError(AssertionError):
     """An invariant does not hold; the text carries the history."""
 
 
@@ -118,7 +118,7 @@ class Lan:
             for n in self.nodes
         ]
         lines += _history(self.log)
-        raise Violation("\n".join(lines))
+        raise InvariantError("\n".join(lines))
 
     def masters(self) -> list[Node]:
         return [n for n in self.nodes if n.instance is not None and n.is_master()]

@@ -1,4 +1,4 @@
-"""Seeded histories of a segment. ``run(core, seed)`` plays one and raises ``lan.Violation`` if the
+"""Seeded histories of a segment. ``run(core, seed)`` plays one and raises ``lan.InvariantError`` if the
 routers do not do what they must."""
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sim.core import Mutation, mutated_core
-from tests.sim.lan import Violation
+from tests.sim.lan import InvariantError
 from tests.sim.scenarios import FAMILIES, run
 
 CYCLES = 24
@@ -141,7 +141,7 @@ def test_a_planted_fault_is_caught(name: str) -> None:
     for seed in range(CYCLES * len(FAMILIES)):
         try:
             run(core, seed)
-        except Violation:
+        except InvariantError:
             return
     pytest.fail(f"{CYCLES * len(FAMILIES)} scenarios did not notice: {name}")
 
