@@ -97,6 +97,7 @@ class Supervisor:
         self._set_up()
         self.reload.current = Generation(1, first)
         for role in self.wanted_roles():
+            self.fit_box(role, first.manifest.records.get(role, 0))
             self.start_role(role)
         while True:
             wait_s = self._wait_time()
@@ -175,18 +176,30 @@ class Supervisor:
                     row.kept[f"listen:in.{other}"] = table.listener(path, table.role_uid(other), 0o600)
             # Anyone may subscribe: what is published holds no secret, and an XPUB takes no state in.
             row.kept["listen:out"] = table.listener(self.run_dir.socket("out"), row.uid, 0o666)
-        if role in table.BOXED:
-            row.box_fd = self._make_box(role)
-            row.box = BlackBox.attach(row.box_fd)
         return row
 
-    def _make_box(self, role: str) -> int:
-        records = 40960 if role == "checker" else 2048
-        sizes = {"vrrp": 1 << 20, "checker": 4096, "ipvs": 4096}
+    def fit_box(self, role: str, records: int) -> bool:
+        """Make sure the role's black box holds ``records``; True when a larger one replaced it."""
+        row = self.table[role]
+        if role not in table.BOXED or (row.box is not None and row.box.records >= records):
+            return False
+        old, old_fd = row.box, row.box_fd
+        row.box_fd = self._make_box(role, max(256, 1 << (2 * records - 1).bit_length()))
+        row.box = BlackBox.attach(row.box_fd)
+        if old is None or old_fd is None:
+            return False
+        row.box.take_over(old)
+        old.close()
+        os.close(old_fd)
+        return True
+
+    def _make_box(self, role: str, records: int) -> int:
+        undo_bytes = 1 << 20 if role == "vrrp" else 4096
+        slots = 1024 if role == "vrrp" else 1
         path = self.run_dir.box(role)
         ring = 4096 if role == "vrrp" else 256
         try:
-            return BlackBox.create(role, path, records=records, undo_bytes=sizes[role], ring=ring)
+            return BlackBox.create(role, path, slots=slots, records=records, undo_bytes=undo_bytes, ring=ring)
         except OSError as error:
             self.log.warning(
                 "box.in_memory_only",
@@ -195,7 +208,7 @@ class Supervisor:
                 why=error.strerror,
                 meaning="'pykeepalived fence' cannot clean up if every process is killed",
             )
-            return BlackBox.create(role, None, records=records, undo_bytes=sizes[role], ring=ring)
+            return BlackBox.create(role, None, slots=slots, records=records, undo_bytes=undo_bytes, ring=ring)
 
     def _tear_down(self) -> None:
         for row in self.table.values():
@@ -690,7 +703,7 @@ class Supervisor:
 
 
 def _faults() -> dict[str, str]:
-    """Fault hooks of the project's own tests: PYKEEPALIVED_FAULT="vrrp=die,loader=hang"."""
+    """Fault hooks of the project's own tests: PYKEEPALIVED_FAULT="vrrp=die-if-exists:/x,loader=hang"."""
     text = os.environ.get("PYKEEPALIVED_FAULT", "")
     return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 

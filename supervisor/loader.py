@@ -13,11 +13,14 @@ import resource
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus import codec
 from supervisor import fork
 from worker.control import ControlError, make_slice, read_slice
+
+if TYPE_CHECKING:
+    from keepalived_conf.model import Config
 
 WALL_LIMIT_S = 20.0
 CPU_LIMIT_S = 15
@@ -47,6 +50,8 @@ class Manifest:
     """Roles that have something to do, in the order of the fds that come along."""
     capabilities: dict[str, str] = field(default_factory=dict)
     """role -> further capabilities its slice needs, separated by blanks."""
+    records: dict[str, int] = field(default_factory=dict)
+    """role -> records its black box must hold."""
     child_wait_time_s: float = 5.0
     summary: str = ""
 
@@ -68,6 +73,7 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
     """Load in this process: (manifest, role -> encoded slice)."""
     from keepalived_conf import load as conf
     from keepalived_conf.diagnostics import render
+    from keepalived_conf.model import CheckerSlice
 
     result = conf.load(path, config_id=config_id)
     findings = tuple(
@@ -82,21 +88,32 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
     )
     found = {} if result.fatal else conf.slices(result.config)
     capabilities: dict[str, str] = {}
-    if "checker" in found:
+    checks = found.get("checker")
+    if isinstance(checks, CheckerSlice):
         from checker_proc.process import required_capabilities
 
-        capabilities["checker"] = " ".join(sorted(required_capabilities(found["checker"])))
+        capabilities["checker"] = " ".join(sorted(required_capabilities(checks)))
     config = result.config
     manifest = Manifest(
         fatal=result.fatal,
         exit_status=conf.exit_status(result),
         findings=findings,
         roles=tuple(sorted(found)),
+        records=_records(result.config),
         capabilities=capabilities,
         child_wait_time_s=config.globals.child_wait_time_s,
         summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers",
     )
     return manifest, {role: codec.dumps(slice_) for role, slice_ in found.items()}
+
+
+def _records(config: Config) -> dict[str, int]:
+    servers = [server for service in config.virtual_servers for server in service.real_servers]
+    return {
+        "vrrp": len(config.vrrp_instances),
+        "checker": sum(len(server.checks) for server in servers),
+        "ipvs": len(config.virtual_servers) + len(servers),
+    }
 
 
 class Loader:

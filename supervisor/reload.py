@@ -36,6 +36,7 @@ class Generation:
         self.number = number
         manifest = loaded.manifest if loaded else Manifest(fatal=False, exit_status=0)
         self.slices: dict[str, int] = dict(loaded.slices) if loaded else {}
+        self.records = dict(manifest.records)
         self.capabilities = {role: tuple(names.split()) for role, names in manifest.capabilities.items()}
         self.child_wait_time_s = manifest.child_wait_time_s
         self.summary = manifest.summary
@@ -45,6 +46,7 @@ class Generation:
         other = Generation(number, None)
         other.slices = {role: os.dup(fd) for role, fd in self.slices.items()}
         other.capabilities, other.summary = self.capabilities, self.summary
+        other.records = self.records
         other.child_wait_time_s = self.child_wait_time_s
         return other
 
@@ -243,6 +245,8 @@ class Reload:
         self.owner.reporter.reload_step("committed", self.current.number, self.current.number)
         for role in policy.START_ORDER:
             row = self.owner.table[role]
+            if role in self.current.slices and self.owner.fit_box(role, self.current.records.get(role, 0)):
+                row.kill("the new configuration needs a larger black box")
             if role in self.current.slices and not row.alive and row.restart_at is None:
                 self.owner.start_role(role)
             elif role in self.current.slices and row.alive:

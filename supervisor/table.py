@@ -203,8 +203,8 @@ def _run_worker(
     # the supervisor's as well.
     lock = os.open(run_dir / f"lock.{role}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    fault = options.faults.get(role, "")
-    if fault == "die":
+    fault, _, path = options.faults.get(role, "").partition(":")
+    if fault == "die-if-exists" and os.path.exists(path):
         raise SystemExit(70)
     ctx = WorkerContext(
         role=role,

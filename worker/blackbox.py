@@ -123,6 +123,21 @@ class BlackBox:
     def close(self) -> None:
         self._map.close()
 
+    def take_over(self, other: BlackBox) -> None:
+        """Copy what a smaller box holds: records, fence slots with their undo bytes, flight recorder."""
+        for index in range(min(self.records, other.records)):
+            data = other.read(index)
+            if data is not None:
+                self.write(index, data)
+        for slot in range(min(self.slots, other.slots)):
+            undo, fence = other.undo(slot), other.fence(slot)
+            if undo:
+                self.set_undo(slot, undo)
+            if fence.active:
+                self.arm(slot, fence.deadline_at, fence.prio0_until_at)
+        for entry in other.recorded():
+            self.log(entry)
+
     # --- fence slots ---------------------------------------------------------------------------
 
     def arm(self, slot: int, deadline_at: float, prio0_until_at: float) -> None:

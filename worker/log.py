@@ -158,7 +158,8 @@ def _stamp(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMa
     stamp = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
     head: dict[str, Any] = {"at": stamp, "level": level}
     head |= {"event": event.pop("event"), "process": event.pop("process", "?"), "pid": os.getpid()}
-    return {**head, **event}
+    # A caller's field may not hide one of ours.
+    return {**head, **{f"{key}_" if key in head else key: value for key, value in event.items()}}
 
 
 def _exception(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
