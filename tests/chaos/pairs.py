@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import random
@@ -238,7 +239,7 @@ def adverts_around(pair: Pair, blow: Round, until: float) -> None:
     if after:
         blow.next_advert_s = after[0] - blow.at
     spans = [*before[-1:], *after]
-    blow.advert_gap_s = max((b - a for a, b in zip(spans, spans[1:], strict=False)), default=float("inf"))
+    blow.advert_gap_s = max((b - a for a, b in itertools.pairwise(spans)), default=float("inf"))
 
 
 def in_parallel(jobs: Sequence[Callable[[], T]], at_once: int = 10) -> Iterator[T]:
