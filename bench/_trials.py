@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from tests.lab import Daemon, Lab, Observer, Probe, conf, programs
 from tests.lab.programs import Program
-from tests.lab.system import LabError, settle
+from tests.lab.system import LabError, settle, wait_until
 
 STALL = "host_stall_s"
 VIRTUAL_ADDRESS = "10.100.1.1"
@@ -228,6 +228,7 @@ def settled_pair(program: Program, advert_int_s: float, priorities: tuple[int, i
         backup = lab.daemon("n2", program, texts[1]).start()
         pings = lab.probe("c", "icmp", VIRTUAL_ADDRESS, PING_INTERVAL_S)
         pings.await_answer(10)
+        wait_until(backup.vrrp_pid, START_S, "the VRRP socket of the backup")
         time.sleep(1.5 + random.random() * advert_int_s)  # a random phase of the advert timer
         if wire.adverts(src=lab.address("n2"), active=True):
             raise LabError("the backup spoke as master before the trial began")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import sys
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave our lab up at the end (./run shell NODE)")
     parser.add_argument("--down", action="store_true", help="take down a lab that was kept, and end")
     parser.add_argument("--alone", action="store_true", help="do not run keepalived beside us")
+    parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="copy daemons' logs and files here")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -128,7 +130,9 @@ def _perform(options: argparse.Namespace, screen: Screen, balancer: bool, why_no
     ended = threading.Event()
     with contextlib.ExitStack() as stack:
         stack.callback(ended.set)
-        performances = [_performance(program, balancer, screen, ended, stack) for program in played]
+        performances = [
+            _performance(program, balancer, screen, ended, stack, options.logs) for program in played
+        ]
         screen.start_clock()
         for performance in performances:
             performance.thread.start()
@@ -145,10 +149,15 @@ def _perform(options: argparse.Namespace, screen: Screen, balancer: bool, why_no
 
 
 def _performance(
-    program: Program, balancer: bool, screen: Screen, ended: threading.Event, stack: contextlib.ExitStack
+    program: Program,
+    balancer: bool,
+    screen: Screen,
+    ended: threading.Event,
+    stack: contextlib.ExitStack,
+    logs: pathlib.Path | None,
 ) -> Performance:
     configured = balancer or program.name == OURS
-    stage = stack.enter_context(Stage(program, balancer=balancer, configured=configured, prefix=None))
+    stage = stack.enter_context(Stage(program, balancer=balancer, configured=configured, logs=logs))
     story = Story(stage, lambda text, kind: screen.event(program.name, text, kind), ended)
     performance = Performance(stage=stage, story=story, thread=threading.Thread(daemon=True))
 

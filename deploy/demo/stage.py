@@ -7,6 +7,7 @@ client of the virtual address is real in both cases.
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 import sys
 import time
@@ -36,12 +37,14 @@ _WEBSERVER = str(REPOSITORY / "tests/lab/webserver.py")
 class Stage:
     """A lab in which one program plays both directors."""
 
-    def __init__(self, program: Program, *, balancer: bool, configured: bool, prefix: str | None) -> None:
+    def __init__(
+        self, program: Program, *, balancer: bool, configured: bool, logs: pathlib.Path | None
+    ) -> None:
         self.program = program
         self.balancer = balancer
         self.configured = configured
         """Is the virtual service in the configuration? keepalived does not start with one without IPVS."""
-        self.lab = Lab((*DIRECTORS, *SERVERS, "c"), prefix=prefix)
+        self.lab = Lab((*DIRECTORS, *SERVERS, "c"), keep_logs=logs)
         self.directors: dict[str, Daemon] = {}
         self.wire: Observer
         self.pings: Probe
@@ -107,6 +110,10 @@ class Stage:
         self.requests = self.lab.probe(
             "c", "http", f"{VIRTUAL_ADDRESS}:{PORT}", REQUEST_INTERVAL_S, ANSWER_TIMEOUT_S
         )
+
+    def listening(self) -> bool:
+        """Do both directors have their VRRP socket open?"""
+        return all(daemon.vrrp_pid() for daemon in self.directors.values())
 
     def stop_clients(self) -> None:
         for probe in (self.pings, self.requests):

@@ -87,7 +87,8 @@ class Story:
         if stage.balancer:
             wait_until(self._both_serve, START_S, "both web servers in service", 0.05)
             self.say("the client is served by w1 and w2", None)
-        self._sleep(1.5)
+        wait_until(stage.listening, START_S, "the VRRP socket of d2", 0.05)
+        self._sleep(2.5 * scene.ADVERT_INT_S)  # the backup has heard the master, surely
 
     def _both_serve(self) -> bool:
         recent = self.stage.requests.answers(time.time() - 2)
@@ -114,6 +115,8 @@ class Story:
         stage.prepare_director(gone)
         stage.start_director(gone)
         self.say(f"{gone} is back, as backup (nopreempt)", "deed")
+        wait_until(stage.listening, START_S, f"the VRRP socket of {gone}", 0.05)
+        self._sleep(1.5 * scene.ADVERT_INT_S)
         self._tell(self._measure("host comes back as backup", since, None))
 
     def _server_loss(self) -> None:
