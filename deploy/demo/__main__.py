@@ -27,7 +27,6 @@ from tests.lab.system import REPOSITORY, LabError
 
 KEPT = REPOSITORY / ".cache/demo-lab"
 """Prefix of the lab that --keep left."""
-INNER_VARIABLE = "PYKEEPALIVED_DEMO_INNER"
 TEST_KERNEL_S = 180.0
 OURS, THEIRS = "pykeepalived", "keepalived"
 
@@ -60,12 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
-    if os.geteuid() and not os.environ.get(INNER_VARIABLE):
-        return _as_ordinary_user(arguments)
-    taken_down = _take_down_kept()
-    if options.down:
-        print("the kept lab is down" if taken_down else "there is no kept lab")
-        return 0
+    if os.geteuid():
+        raise LabError("needs root, or ./run demo, which makes namespaces of its own")
+    if options.keep or options.down:
+        taken_down = _take_down_kept()
+        if options.down:
+            print("the kept lab is down" if taken_down else "there is no kept lab")
+            return 0
     screen = Screen()
     balancer, why_not = has_ip_vs(), ""
     if not balancer:
@@ -86,25 +86,7 @@ def _in_test_kernel(arguments: list[str], screen: Screen) -> int:
     if screen.live:
         os.environ[LIVE_VARIABLE] = "1"
         os.environ["COLUMNS"] = str(shutil.get_terminal_size((110, 24)).columns)
-    os.environ[INNER_VARIABLE] = "1"
     return uml.boot([sys.executable, "-m", "deploy.demo", *arguments], timeout_s=TEST_KERNEL_S)
-
-
-def _as_ordinary_user(arguments: list[str]) -> int:
-    """Again, as root of a user, network and mount namespace of our own."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        raise LabError("not root, and unshare (util-linux) is missing; run it with sudo")
-    os.environ[INNER_VARIABLE] = "1"
-    inner = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns && exec "$@"'
-    command = [unshare, "--user", "--map-root-user", "--net", "--mount"]
-    if os.spawnvp(os.P_WAIT, unshare, [*command, "sh", "-c", "mount -t tmpfs tmpfs /run"]):
-        raise LabError(
-            "not root, and this system does not let users make network namespaces; run it with sudo "
-            "(or allow it: sysctl kernel.unprivileged_userns_clone=1)"
-        )
-    demo = [sys.executable, "-m", "deploy.demo", *arguments]
-    return os.spawnvp(os.P_WAIT, unshare, [*command, "sh", "-c", inner, "sh", *demo])
 
 
 def _take_down_kept() -> bool:
@@ -199,7 +181,7 @@ def _keep(stage: Stage, screen: Screen) -> None:
     KEPT.write_text(stage.lab.prefix + "\n")
     screen.line()
     screen.line(f"The lab stays up: ./run shell NODE (d1 d2 w1 w2 c); files in {stage.lab.dir};")
-    screen.line("it goes with ./run demo --down, or with the next demo.")
+    screen.line("it goes with ./run demo --down, or with the next one that is kept.")
 
 
 def _cell(loss: Loss | None, judged: bool) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ import pytest
 from tests.interop.scenario import Case, Record, undisturbed
 from tests.lab import programs
 
-SIDE_BY_SIDE = 6
+SIDE_BY_SIDE = 8
 """Runs at the same time: they sleep nearly always, but starts are work for two CPUs."""
 
 

@@ -11,11 +11,27 @@ import subprocess
 import time
 
 from tests.lab.programs import Program
-from tests.lab.system import alive, command_line, pids_in_netns, pss_kb, raw_protocol_reader, state_and_parent
+from tests.lab.system import (
+    REPOSITORY,
+    alive,
+    command_line,
+    pids_in_netns,
+    pss_kb,
+    raw_protocol_reader,
+    state_and_parent,
+)
 
 PID_FILES = {"parent": "-p", "vrrp": "-r", "checkers": "-c", "bfd": "-b"}
 DEFAULT_FLAGS = "-n -l -D"
 MARK = "PYKEEPALIVED_LAB_DAEMON"
+
+
+def _environment(folder: pathlib.Path) -> dict[str, str]:
+    """Ours, marked, with compiled Python kept where set-up keeps it: a start must not compile."""
+    environ = os.environ | {MARK: str(folder)}
+    environ.setdefault("PYTHONPYCACHEPREFIX", str(REPOSITORY / ".cache/pycache"))
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environ
 
 
 class Daemon:
@@ -55,7 +71,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", MARK: str(self.folder)},
+                env=_environment(self.folder),
             )
         return self
 
