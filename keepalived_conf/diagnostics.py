@@ -64,6 +64,8 @@ class Diagnostic:
     """The configuration must not be started with or reloaded to."""
     width: int = 1
     """Characters the caret underlines."""
+    secret: bool = False
+    """The source line may hold a secret and is not shown."""
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -99,6 +101,7 @@ class Diagnostics:
         width: int = 1,
         keepalived: KeepalivedClass = KeepalivedClass.GENERAL_ERROR,
         fatal: bool = False,
+        secret: bool = False,
     ) -> None:
         self.add(
             Diagnostic(
@@ -110,6 +113,7 @@ class Diagnostics:
                 keepalived=keepalived,
                 fatal=fatal,
                 width=width,
+                secret=secret,
             )
         )
 
@@ -151,30 +155,16 @@ class Diagnostics:
         return True
 
 
-_SECRET = re.compile(r"[^\s{}\"$]*(?:pass|secret|key)[^\s{}\"=]*", re.IGNORECASE)
+_SECRET = re.compile(r"(?:pas|secret|key)[^\s{}\"=]*[\s=]*(?=\S)", re.IGNORECASE)
 """A word that announces a secret: auth_pass, password, key, active_key, and misspelt ones alike."""
 
 _BLANKED = "********"
 
 
 def hide_secrets(line: str) -> str:
-    """The line with everything behind a word that announces a secret hidden, up to a brace."""
-    out: list[str] = []
-    at = 0
-    while match := _SECRET.search(line, at):
-        end = match.end()
-        out.append(line[at:end])
-        blank = re.compile(r"[\s=]*").match(line, end)
-        value_at = blank.end() if blank else end
-        # A quoted value may hold braces, so it is hidden up to the end of the line.
-        stop = re.compile(r"[{}]").search(line, value_at)
-        rest_at = stop.start() if stop and '"' not in line[value_at : stop.start()] else len(line)
-        out.append(line[end:value_at])
-        if line[value_at:rest_at].strip():
-            out.append(_BLANKED if rest_at == len(line) else _BLANKED + " ")
-        at = rest_at
-    out.append(line[at:])
-    return "".join(out)
+    """The line with everything behind the first word that announces a secret hidden."""
+    match = _SECRET.search(line)
+    return line if match is None else line[: match.end()] + _BLANKED
 
 
 def printable(text: str) -> str:
@@ -203,7 +193,7 @@ def render(item: Diagnostic, source_of: SourceOf | None = None) -> str:
 
 
 def _excerpt(item: Diagnostic, source_of: SourceOf | None) -> Iterator[str]:
-    if item.place is None or source_of is None:
+    if item.place is None or source_of is None or item.secret:
         return
     source = source_of(item.place.file)
     if source is None or not 1 <= item.place.line <= len(source):

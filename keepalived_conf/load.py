@@ -170,7 +170,7 @@ class _Files:
             raise _UnusableError(
                 f"cannot be read: {why}", "" if missing else "check its permissions"
             ) from None
-        with open(fd, "rb") as file:
+        try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise _UnusableError("is not a regular file")
@@ -178,10 +178,12 @@ class _Files:
                 raise _UnusableError(
                     "is executable; keepalived does not read such a file either", f"chmod a-x {path}"
                 )
-            try:
+            with open(fd, "rb", closefd=False) as file:
                 data = file.read(MAX_FILE_BYTES + 1)
-            except OSError as error:
-                raise _UnusableError(f"cannot be read: {error.strerror}") from None
+        except OSError as error:
+            raise _UnusableError(f"cannot be read: {error.strerror}") from None
+        finally:
+            os.close(fd)
         if len(data) > MAX_FILE_BYTES:
             raise _UnusableError(f"is larger than {MAX_FILE_BYTES} bytes")
         return self.keep(data, name, os.path.realpath(path), os.path.dirname(os.path.abspath(path)))

@@ -14,6 +14,9 @@ from keepalived_conf.model import Place, Places
 from keepalived_conf.parser import Statement
 from keepalived_conf.values import BadValueError, LeadingNumberError
 
+MAX_SUGGESTIONS = 200
+"""Looking for the word that was meant costs milliseconds: not for each line of a file of another kind."""
+
 
 @dataclass(slots=True)
 class Read:
@@ -50,6 +53,7 @@ class Reader:
         self.script_place: Place | None = None
         """Where the first program to run is configured."""
         self.script_security = False
+        self._suggestions = 0
 
     def block(self, statement: Statement, block: Block) -> Read:
         read = Read(statement.place)
@@ -72,11 +76,10 @@ class Reader:
     def _unknown(self, node: Statement, block: Block) -> None:
         # A word read as keyword by mistake may be a secret: it is not repeated there.
         name = "here" if block.secret else f"'{node.name}'"
-        close = (
-            ()
-            if node.words[0].quoted
-            else difflib.get_close_matches(node.name, block.keywords, n=1, cutoff=0.75)
-        )
+        close: list[str] = []
+        if not node.words[0].quoted and self._suggestions < MAX_SUGGESTIONS:
+            self._suggestions += 1
+            close = difflib.get_close_matches(node.name[:64], block.keywords, n=1, cutoff=0.75)
         where = f" in {block.name}" if not block.secret else f" ({block.name})"
         hint = f"did you mean {close[0]}?" if close else ""
         if node.body is not None:
@@ -88,6 +91,7 @@ class Reader:
             hint=hint,
             width=len(node.name),
             keepalived=KeepalivedClass.UNKNOWN_KEYWORD,
+            secret=block.secret,
         )
 
     def inert(self, node: Statement, keyword: Keyword) -> None:

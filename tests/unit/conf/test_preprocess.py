@@ -1,0 +1,241 @@
+"""Conditions, parameters, iterators, include."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from keepalived_conf.diagnostics import Diagnostics
+from keepalived_conf.lexer import read_lines
+from keepalived_conf.load import exit_status, load
+from keepalived_conf.preprocess import Included, IncludeResult, Preprocessor
+
+
+def expand(text: str, *, config_id: str = "high") -> tuple[list[str], Diagnostics]:
+    found = Diagnostics()
+    lines, _ = read_lines(text.encode(), "f", found)
+    stage = Preprocessor(
+        diagnostics=found,
+        config_id=config_id,
+        include=lambda pattern, folder: IncludeResult(files=()),
+        environ=lambda name: {"HOME": "/root"}.get(name, ""),
+        random=lambda low, high: high,
+    )
+    main = Included(file="f", identity="f", folder="/etc/k", lines=lines)
+    return [line.text.strip() for line in stage.run(main) if line.text.strip()], found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("@high a", ["a"]),
+        ("@low a", []),
+        ("@^low a", ["a"]),
+        ("@^high a", []),
+        ("@highest a", []),
+        ("@high", []),
+        ("@pykeepalived a", ["a"]),
+        ("@^pykeepalived a", []),
+        ("@high @low text", ["@low text"]),
+        ("@high $A=1\na $A", ["a 1"]),
+        ("@low $A=1\na $A", ["a $A"]),
+    ],
+)
+def test_conditions(text: str, expected: list[str]) -> None:
+    assert expand(text)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$A=5\nx $A y", ["x 5 y"]),
+        ("$A=5\n${A}_id", ["5_id"]),
+        ("$A=1.1.1.1\n$A/24", ["$A/24"]),
+        ("$A=1\n${A}/24", ["1/24"]),
+        ("$A=1\n$A.1 $Ax", ["$A.1 $Ax"]),
+        ("$A=1\nf($A,$A)", ["f(1,1)"]),
+        ("$A=   b c  \nx $A", ["x b c"]),
+        ('$A="b c"\nx $A', ['x "b c"']),
+        ("$A = 5", ["$A = 5"]),
+        ("x $B", ["x $B"]),
+        ("$A=$B\n$B=2\nx $A", ["x 2"]),
+        ("$A=1\n$A=2\nx $A", ["x 2"]),
+        ('$A=1\nx "$A "', ['x "1 "']),
+        ("x ${_PWD}", ["x /etc/k"]),
+        ("x ${_INSTANCE}", ["x high"]),
+        ("x ${_ENV HOME}", ["x /root"]),
+        ("x ${_RANDOM 3 9}", ["x 9"]),
+        ("x ${_RANDOM}", ["x 32767"]),
+        ('x "${_HASH}${_BANG}"', ['x "#!"']),
+        ("$_INSTANCE=q\nx ${_INSTANCE}", ["x q"]),
+    ],
+)
+def test_parameters(text: str, expected: list[str]) -> None:
+    found, diagnostics = expand(text)
+    assert found == expected
+    assert not diagnostics.items
+
+
+def test_multi_line_parameter() -> None:
+    text = "$VI= \\\nvrrp_instance V$N { \\\n  priority 1 \\\n\n"
+    text += "@low gone \\\n@high kept \\\n}\n$N=7\n$VI\nnext\n"
+    assert expand(text)[0] == ["vrrp_instance V7 {", "priority 1", "kept", "}", "next"]
+
+
+def test_multi_line_parameter_with_braced_references_and_a_prefix() -> None:
+    assert expand("$M=\\\none ${N} \\\ntwo\n$N=7\npre $M\n")[0] == ["pre one 7", "two"]
+
+
+def test_multi_line_parameter_expands_at_the_end_of_a_line_only() -> None:
+    assert expand("$M=\\\none \\\ntwo\n$M tail\n")[0] == ["$M tail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("~SEQ(X,3) a$X ", ["a1", "a2", "a3"]),
+        ("~SEQ(X,2,4) ${X}b", ["2b", "3b", "4b"]),
+        ("~SEQ(X,1,2,5) $X", ["1", "3", "5"]),
+        ("~SEQ(X,3,-1,1) $X", ["3", "2", "1"]),
+        ("~SEQ(X,-2) $X", ["-1", "-2"]),
+        ("~SEQ(X,0x10,0x11) $X", ["16", "17"]),
+        ("~SEQx(X,9,11) $X", ["9", "a", "b"]),
+        ("~SEQ(X,1,2) ~SEQ(Y,5,6) 10.0.${X}.$Y", ["10.0.1.5", "10.0.1.6", "10.0.2.5", "10.0.2.6"]),
+        ("~SEQ(X,1,2) $X\nz $X", ["1", "2", "z 2"]),
+        ("$E=2\n~SEQ(X,1,$E) $X", ["1", "2"]),
+        ("~SEQ(X,1,2) @^high x$X", []),
+        ("x ~SEQ(X,1,2) y", ["x ~SEQ(X,1,2) y"]),
+        ("~LST(V,a,b) x $V", ["x a", "x b"]),
+        ("~LST({A,B},{a,b},{c},{d,e}) ${A}-${B}", ["a-b", "c-", "d-e"]),
+        ("$M=\\\np ${X} \\\nq\n~SEQ(X,1,2) $M", ["p 1", "q", "p 2", "q"]),
+    ],
+)
+def test_iterators(text: str, expected: list[str]) -> None:
+    found, diagnostics = expand(text)
+    assert found == expected
+    assert not diagnostics.items
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "~SEQ(X,1,0,3) a",
+        "~SEQ(X,1,-1,3) a",
+        "~SEQ(X) a",
+        "~SEQ(X,1,2 a",
+        "~SEQ(X,a) b",
+        "~SEQ(9,1,2) a",
+        "~LST({A},{a,b}) x",
+        "~SEQx(X,-1,2) a",
+        "~SEQ(X,99999999) a",
+    ],
+)
+def test_bad_iterators_drop_the_line(text: str) -> None:
+    found, diagnostics = expand(text)
+    assert found == []
+    assert [item.code for item in diagnostics.items] == ["bad-iterator"]
+
+
+@pytest.mark.parametrize(
+    "text", ["$A=${A}\nx $A", "$A=$B\n$B=$A\nx $A", "$A=${A}${A}\nx $A", "$M=\\\na\\\n$M\n$M"]
+)
+def test_endless_parameters_are_fatal_and_end(text: str) -> None:
+    _, diagnostics = expand(text)
+    assert diagnostics.fatal
+    assert "endless-parameter" in [item.code for item in diagnostics.items]
+
+
+def test_columns_point_into_the_line_as_written() -> None:
+    found = Diagnostics()
+    lines, _ = read_lines(b"$A=long value\nx ${A} y\n", "f", found)
+    stage = Preprocessor(
+        diagnostics=found,
+        config_id="",
+        include=lambda p, f: IncludeResult(files=()),
+        environ=lambda name: "",
+        random=lambda low, high: low,
+    )
+    line = list(stage.run(Included(file="f", identity="f", folder="/", lines=lines)))[-1]
+    assert line.text == "x long value y"
+    assert line.number == 2
+    assert (line.column(0), line.column(2), line.column(11), line.column(13)) == (1, 3, 3, 8)
+
+
+# --- include ----------------------------------------------------------------------------------
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
+
+
+INSTANCE = (
+    "vrrp_instance {0} {{\ninterface eth0\nvirtual_router_id {1}\nvirtual_ipaddress {{ 10.0.0.{1} }}\n}}\n"
+)
+
+
+def names(path: Path, config_id: str = "n") -> list[str]:
+    return [one.name for one in load(path, config_id=config_id).config.vrrp_instances]
+
+
+def test_include_is_relative_to_the_including_file_and_globs(tmp_path: Path) -> None:
+    main = write(tmp_path, "k.conf", "include conf.d/*.conf\ninclude {x,y}.inc\n")
+    write(tmp_path, "conf.d/b.conf", INSTANCE.format("B", 2))
+    write(tmp_path, "conf.d/a.conf", INSTANCE.format("A", 1) + "include more/c.inc\n")
+    write(tmp_path, "conf.d/more/c.inc", INSTANCE.format("C", 3))
+    write(tmp_path, "x.inc", INSTANCE.format("X", 4))
+    write(tmp_path, "y.inc", INSTANCE.format("Y", 5))
+    assert names(main) == ["A", "C", "B", "X", "Y"]
+
+
+def test_include_inside_a_block_and_places_name_the_included_file(tmp_path: Path) -> None:
+    main = write(
+        tmp_path,
+        "k.conf",
+        "vrrp_instance A {\ninclude common\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}\n",
+    )
+    write(tmp_path, "common", "interface eth0\npriority 0\n")
+    result = load(main, config_id="n")
+    assert result.config.vrrp_instances[0].interface == "eth0"
+    item = next(d for d in result.diagnostics if d.code == "invalid-number")
+    assert str(item.place) == f"{tmp_path}/common:2:10"
+    assert "priority 0" in result.text()
+
+
+def test_missing_include_is_a_warning_and_a_checked_one_is_fatal(tmp_path: Path) -> None:
+    body = INSTANCE.format("A", 1)
+    plain = load(write(tmp_path, "p.conf", "include no/such\n" + body), config_id="n")
+    assert not plain.fatal
+    assert exit_status(plain) == 0
+    assert next(d.code for d in plain.diagnostics if d.severity == "warning") == "include-failed"
+    for word in ("includem", "includew", "includea"):
+        checked = load(write(tmp_path, "c.conf", f"{word} no/such\n" + body), config_id="n")
+        assert checked.fatal
+        assert exit_status(checked) == 6
+    assert not load(write(tmp_path, "w.conf", "includem no/*.such\n" + body), config_id="n").fatal
+    assert load(write(tmp_path, "w.conf", "includew no/*.such\n" + body), config_id="n").fatal
+
+
+def test_include_refuses_directories_and_executables(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    write(tmp_path, "x", "junk\n").chmod(0o755)
+    result = load(write(tmp_path, "k.conf", "include d\ninclude x\nincluder x\n"), config_id="n")
+    assert [d.code for d in result.diagnostics if d.code != "nothing-to-do"] == ["include-failed"] * 3
+    assert result.fatal
+
+
+def test_include_loops_end(tmp_path: Path) -> None:
+    main = write(tmp_path, "k.conf", "include a\n")
+    write(tmp_path, "a", "include b\n")
+    write(tmp_path, "b", "include a\n")
+    os.symlink(tmp_path / "a", tmp_path / "alias")
+    write(tmp_path, "s", "include s\n")
+    assert "include-loop" in [d.code for d in load(main, config_id="n").diagnostics]
+    write(tmp_path, "b", "include alias\n")
+    assert "include-loop" in [d.code for d in load(main, config_id="n").diagnostics]
+    assert load(main, config_id="n").fatal
