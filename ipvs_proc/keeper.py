@@ -173,7 +173,7 @@ class Keeper:
             if mode == "all":
                 port.flush()
                 self.believed = {}
-                self._keep_books(owned=set())
+                self._close_books()
                 return Outcome(flushed=True)
             actual = read_table(port)
             plan = reconcile({}, actual, self.owned)
@@ -184,7 +184,7 @@ class Keeper:
             return Outcome(available=False)
         except IpvsError as error:
             return Outcome(refused=(error,))
-        self._keep_books(owned=self.owned & self.believed.keys())
+        self._close_books()
         return Outcome(done=done, refused=refused)
 
     # --- how -----------------------------------------------------------------------------------
@@ -274,6 +274,14 @@ class Keeper:
         self.ledger.write(
             Entries(owned=frozenset(owned), memory=self.memory, since=self.ledger.entries.since)
         )
+
+    def _close_books(self) -> None:
+        """After a release: what could not be removed stays ours, what was decided is forgotten.
+
+        The next start is a fresh one: a server that was down when we left starts by its rules again.
+        """
+        self.owned &= self.believed.keys()
+        self.ledger.write(Entries(owned=frozenset(self.owned)))
 
     def _changes(self, outcome: Outcome, before: Decision | None, memory_before: Memory) -> Outcome:
         """``outcome`` with what changed in the verdicts since ``before`` (or since the ledger's memory)."""

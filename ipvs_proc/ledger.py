@@ -6,6 +6,8 @@ middle of a write leaves the older one valid. The descriptors are opened before 
 and kept by the supervisor for successors; where the run directory cannot be written, anonymous memory
 takes its place (and lasts as long as the supervisor).
 
+What another boot of the machine has left is ignored: its table is gone and its instants mean nothing.
+
 ``pack`` and ``unpack`` are pure; ``Ledger`` does the I/O.
 """
 
@@ -42,11 +44,12 @@ class Entries:
     """Key of a published record -> (CLOCK_BOOTTIME s, wall clock s) of its last change."""
 
 
-def pack(sequence: int, entries: Entries) -> bytes:
-    """One copy of the ledger as bytes."""
+def pack(sequence: int, entries: Entries, boot: str = "") -> bytes:
+    """One copy of the ledger as bytes. ``boot`` identifies the boot of the machine it is for."""
     memory = entries.memory
     body = json.dumps(
         {
+            "boot": boot,
             "owned": sorted(_key_fields(key) for key in entries.owned),
             "checks": dict(memory.checks),
             "servers": [[id_.virtual_server, id_.real_server, up] for id_, up in memory.servers.items()],
@@ -58,8 +61,8 @@ def pack(sequence: int, entries: Entries) -> bytes:
     return _HEADER.pack(_MAGIC, sequence, len(body), _crc(sequence, body)) + body
 
 
-def unpack(data: bytes) -> tuple[int, Entries] | None:
-    """(sequence, entries) of a copy; None when it is empty, cut off or damaged."""
+def unpack(data: bytes, boot: str = "") -> tuple[int, Entries] | None:
+    """(sequence, entries) of a copy; None when it is empty, cut off, damaged or of another boot."""
     if len(data) < _HEADER.size:
         return None
     magic, sequence, length, crc = _HEADER.unpack_from(data)
@@ -68,6 +71,8 @@ def unpack(data: bytes) -> tuple[int, Entries] | None:
         return None
     try:
         content = json.loads(body)
+        if content["boot"] != boot:
+            return None
         memory = Memory(
             checks={str(name): bool(up) for name, up in content["checks"].items()},
             servers={ServerId(str(vs), str(rs)): bool(up) for vs, rs, up in content["servers"]},
@@ -104,6 +109,7 @@ class Ledger:
 
     def __init__(self, fds: tuple[int, int], *, problem: str = "") -> None:
         self._fds = fds
+        self._boot = _boot_id()
         self.problem = problem
         """Why the last write (or opening the files) failed; empty when all is well."""
         found = [copy for copy in map(self._read, fds) if copy is not None]
@@ -133,7 +139,7 @@ class Ledger:
         if entries == self.entries:
             return True
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        data = pack(self._sequence, entries)
+        data = pack(self._sequence, entries, self._boot)
         fd = self._fds[self._sequence % 2]
         try:
             written = os.pwrite(fd, data, 0)
@@ -146,9 +152,15 @@ class Ledger:
         self.entries, self.problem = entries, ""
         return True
 
-    @staticmethod
-    def _read(fd: int) -> tuple[int, Entries] | None:
+    def _read(self, fd: int) -> tuple[int, Entries] | None:
         try:
-            return unpack(os.pread(fd, _MAX_BYTES, 0))
+            return unpack(os.pread(fd, _MAX_BYTES, 0), self._boot)
         except OSError:
             return None
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""

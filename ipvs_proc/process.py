@@ -86,7 +86,11 @@ class HealthMap:
 
 def _health(record: Record) -> tuple[str, bool | None] | None:
     message = record.message
-    return (message.check_id, message.up) if isinstance(message, CheckState) else None
+    if not isinstance(message, CheckState):
+        return None
+    # A check that has never run says what it starts from. That is no knowledge: a dead server whose
+    # removal we remember must not come back because everything but the kernel was restarted.
+    return message.check_id, (None if message.last_check_at is None else message.up)
 
 
 class IpvsWorker(AioWorker):
@@ -195,6 +199,9 @@ class IpvsWorker(AioWorker):
         self.publisher.generation = generation
         self.keeper.health = self.health.values
         self._finish(self.keeper.configure(config, phase), why=f"configuration {generation} ({phase})")
+        self.log.info(
+            "ipvs.applied", generation=generation, phase=phase, services=len(config.virtual_servers)
+        )
         return None
 
     def epoch(self, epoch: int) -> None:

@@ -311,6 +311,13 @@ class TestRelease:
         assert rig.kernel.table == table(FOREIGN)
         assert rig.book.entries.owned == frozenset()
 
+    def test_the_next_start_is_a_fresh_one(self, rig: Rig) -> None:
+        keeper = rig.started(health={"a": False, "b": True})
+        keeper.release("no")
+        assert rig.book.entries == Entries()
+        rig.started()
+        assert rig.servers() == {"10.0.0.1:80": 1, "10.0.0.2:80": 1}
+
     def test_whole_services(self, rig: Rig) -> None:
         rig.kernel.table = table(FOREIGN)
         assert kinds(rig.started().release("VS").done) == [RemoveService]

@@ -35,7 +35,7 @@ from worker.control import WorkerEnd
 TWO = config(virtual(real(1, "a"), real(2, "b")))
 
 
-def state(check_id: str, up: bool | None) -> Record:
+def state(check_id: str, up: bool | None, *, last_check_at: float | None = 1.0) -> Record:
     message = CheckState(
         check_id=check_id,
         virtual_server=VS,
@@ -46,7 +46,7 @@ def state(check_id: str, up: bool | None) -> Record:
         since_wall_at=0.0,
         interval_s=1.0,
         last_result="",
-        last_check_at=None,
+        last_check_at=last_check_at,
         attempts_failed=0,
         next_check_at=None,
     )
@@ -188,6 +188,11 @@ class TestHealthMap:
         health.take(snapshot(a=True))
         health.take(snapshot(b=False))
         assert health.values == {"b": False}
+
+    def test_a_check_that_never_ran_knows_nothing(self) -> None:
+        health = HealthMap()
+        health.take(Changed(record=state("a", True, last_check_at=None), previous=None))
+        assert health.values == {"a": None}
 
     def test_silence_is_no_change(self) -> None:
         health = HealthMap()
