@@ -80,19 +80,22 @@ _Job = _Install | _Verify | _Announce
 
 
 class AddressWork:
-    """Queue of address jobs; ``missing(owner, addresses)`` compares with the kernel."""
+    """Queue of address jobs. ``refresh()`` reads the kernel's table, ``absent(addresses)`` says which
+    of them are not in it."""
 
     def __init__(
         self,
         loop: Loop,
         route: RouteSocket,
         announcer: Announcer,
-        missing: Callable[[Sequence[VirtualAddress]], tuple[VirtualAddress, ...]],
+        refresh: Callable[[], None],
+        absent: Callable[[Sequence[VirtualAddress]], tuple[VirtualAddress, ...]],
     ) -> None:
         self._loop = loop
         self._route = route
         self._announcer = announcer
-        self._missing = missing
+        self._refresh = refresh
+        self._absent = absent
         self._withdrawals: deque[_Withdraw] = deque()
         self._jobs: deque[_Job] = deque()
         self._scheduled = False
@@ -174,12 +177,10 @@ class AddressWork:
                 self._install_some(job)
             else:
                 self._jobs.popleft()
-                if isinstance(job, _Verify):
-                    missing = self._missing(job.addresses)
-                    job.owner.installed.update(vip for vip in job.addresses if vip not in missing)
-                    job.owner.deliver(AddressesVerified(missing=missing))
-                else:
+                if isinstance(job, _Announce):
                     self._start_announcing(job)
+                else:
+                    self._verify_some(job)
         # Deliveries above may have queued more.
         self._scheduled = bool(self._withdrawals or self._jobs)
         return self._scheduled
@@ -215,6 +216,19 @@ class AddressWork:
             self._withdrawals.remove(job)
             if job.ticket is not None:
                 job.owner.deliver(AddressesWithdrawn(ticket=job.ticket))
+
+    def _verify_some(self, first: _Verify) -> None:
+        """One look at the kernel's table answers for all routers that ask in a row."""
+        jobs = [first]
+        while len(jobs) < _SLICE_REQUESTS and self._jobs and isinstance(self._jobs[0], _Verify):
+            following = self._jobs.popleft()
+            assert isinstance(following, _Verify)
+            jobs.append(following)
+        self._refresh()
+        for job in jobs:
+            missing = self._absent(job.addresses)
+            job.owner.installed.update(vip for vip in job.addresses if vip not in missing)
+            job.owner.deliver(AddressesVerified(missing=missing))
 
     def _perform(self, requests: list[bytes], fine: tuple[int, ...]) -> dict[int, str]:
         try:

@@ -151,24 +151,35 @@ class Loop:
             piece = self._work.popleft()
             if piece():
                 self._work.append(piece)
-            now = self._clock()
-            due_at = self.next_due_at()
-            if now >= end_at or (due_at is not None and now >= due_at):
+            if self._time_is_up(end_at):
                 return
 
     def defer(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` at the end of this turn: logging, publishing, everything that may wait."""
+        """Call ``callback`` when nothing else is left to do: logging, publishing, all that may wait."""
         self._deferred.append(callback)
 
     def run_deferred(self) -> None:
+        """Everything that was deferred, now (when leaving)."""
         while self._deferred:
             self._deferred.popleft()()
+
+    def _run_some_deferred(self) -> None:
+        end_at = self._clock() + _SLICE_BUDGET_S
+        while self._deferred and not self._work:
+            self._deferred.popleft()()
+            if self._time_is_up(end_at):
+                return
+
+    def _time_is_up(self, end_at: float) -> bool:
+        now = self._clock()
+        due_at = self.next_due_at()
+        return now >= end_at or (due_at is not None and now >= due_at)
 
     # --- turns -------------------------------------------------------------------------------
 
     def turn(self, block: bool = True) -> None:
         """One turn; with ``block`` it first waits for something to do."""
-        if not block or self._work:
+        if not block or self._work or self._deferred:
             timeout = 0.0
         else:
             timeout = -1.0
@@ -196,7 +207,7 @@ class Loop:
         for _stage, fd in callbacks[position:]:
             self._serve(fd)
         if self._deferred:
-            self.run_deferred()
+            self._run_some_deferred()
 
     def _serve(self, fd: int) -> None:
         reader = self._readers.get(fd)  # may have been removed by an earlier callback

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bus.codec import loads
+from bus.codec import dumps, loads
 from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance, VrrpSlice
 from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import group_of
@@ -26,9 +26,10 @@ from vrrp_proc.events import ReceiveGap
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Stage, Timer
 from vrrp_proc.netlink import AddressEvent, Monitor, NetlinkError, OverrunError, RouteSocket
+from vrrp_proc.ports import PortKey, Ports, Use
 from vrrp_proc.publish import BusVoice, state_record
 from vrrp_proc.router import same_router
-from vrrp_proc.sockets import Received, ReceiveSocket, SendSocket
+from vrrp_proc.sockets import Received, SendSocket
 from vrrp_proc.virtual_router import VirtualRouter
 from worker import log as logging
 from worker import undo as janitor
@@ -52,7 +53,10 @@ _SETTLE_AFTER_S = 0.05
 _SETTLE_ROOM_S = 0.010
 _SUSPEND_NOTICED_S = 0.05
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
-_Key = tuple[str, int]
+
+# The codec makes its plan of a class at the first use; done here it is done once, in the image that
+# workers are forked from, and not in each of them before the first advert (3 ms).
+loads(VrrpSlice, dumps(VrrpSlice(globals=GlobalDefs(), instances=())))
 
 
 def main(ctx: WorkerContext) -> None:
@@ -86,11 +90,10 @@ class VrrpWorker:
         self._route = RouteSocket()
         self._monitor = Monitor()
         self._announcer = Announcer(self.loop, self._announce_failed)
-        self.work = AddressWork(self.loop, self._route, self._announcer, self._missing)
-        self._kept = dict(ctx.kept_fds)
-        self._rx: dict[_Key, ReceiveSocket] = {}
-        self._tx: dict[_Key, SendSocket] = {}
-        self._why_deaf: dict[_Key, str] = {}
+        self.work = AddressWork(self.loop, self._route, self._announcer, self._read_links, self._absent)
+        self.ports = Ports(
+            self.loop, ctx.kept_fds, ctx.control.store, ctx.control.unstore, self._packets, self.log
+        )
         self._routers: dict[str, VirtualRouter] = {}
         self._by_vrid: dict[tuple[str, int, int], list[VirtualRouter]] = {}
         self._leaving: list[VirtualRouter] = []
@@ -134,10 +137,7 @@ class VrrpWorker:
     def close(self) -> None:
         self._voice.close()
         self._announcer.close()
-        for rx in self._rx.values():
-            rx.close()
-        for tx in self._tx.values():
-            tx.close()
+        self.ports.close()
         self._route.close()
         self._monitor.close()
         self.loop.close()
@@ -287,13 +287,13 @@ class VrrpWorker:
             self._voice.gone(name)
         self._routers = routers
         self._index()
-        self._open_sockets({(r.interface, r.config.family) for r in self._routers.values()} | self._sending())
+        self._open_ports()
         for router, config in changed:
             router.reconfigure(config, generation)
         self._start(fresh, first)
         if first:
             self._undo_orphans()
-            self._close_unused_kept()
+            self.ports.give_back_unused()
         self.loop.defer(self._log_applied(generation))
         return "; ".join(problems) or None
 
@@ -320,12 +320,11 @@ class VrrpWorker:
     def _start(self, routers: list[VirtualRouter], first: bool) -> None:
         """Adverts first: everything is looked at and encoded before the first one starts."""
         queued: dict[VirtualRouter, list[Received]] = {router: [] for router in routers}
-        deaf: set[_Key] = set()
+        heard_all: set[PortKey] = set()
         if routers and first:
-            for key, rx in self._rx.items():
-                packets, overflowed = rx.receive(1 << 16)
-                if overflowed or not rx.inherited:
-                    deaf.add(key)
+            for key, packets, complete in self.ports.backlog():
+                if complete:
+                    heard_all.add(key)
                 for packet in packets:
                     addressee = self._addressee(key, packet)
                     if addressee in queued:
@@ -339,7 +338,7 @@ class VrrpWorker:
             if router.entry is None and delay_s > 0:
                 self._delayed.append(router)
                 continue
-            router.start(queued[router], blind=not first or key in deaf or key not in self._rx)
+            router.start(queued[router], blind=key not in heard_all)
         if self._delayed:
             self._log.info("vrrp.startup_delayed", seconds=delay_s)
             self.loop.arm(self._start_timer, now + delay_s)
@@ -369,7 +368,7 @@ class VrrpWorker:
                 still.append(router)
         if len(still) != len(self._leaving):
             self._leaving = still
-            self._open_sockets(self._sending())
+            self._open_ports()
 
     def _undo_orphans(self) -> None:
         """Instances of an earlier generation that are not configured any more and whose worker died
@@ -389,105 +388,37 @@ class VrrpWorker:
             key = (router.interface, router.config.family, router.config.virtual_router_id)
             self._by_vrid.setdefault(key, []).append(router)
 
-    def _sending(self) -> set[_Key]:
-        return {(r.interface, r.config.family) for r in [*self._routers.values(), *self._leaving]}
-
-    def _open_sockets(self, keys: set[_Key]) -> None:
-        """Sockets for exactly these interfaces and families, as far as the interfaces exist."""
-        for key in [key for key in self._rx if key not in keys]:
-            self._close_sockets(key)
-            self._control.unstore(ReceiveSocket.kept_name(*_typed(key)))
-        for key in sorted(keys):
-            self._open_socket(key)
-
-    def _open_socket(self, key: _Key) -> bool:
-        """Make sure of the sockets of one interface and family. True when they were opened anew."""
-        interface, family = _typed(key)
-        link = self.links.by_name(interface)
-        rx = self._rx.get(key)
-        if rx is not None and (link is None or rx.ifindex != link.index):
-            self._close_sockets(key)
-            rx = None
-        if link is None:
-            self._why_deaf.pop(key, None)
-            return False
-        opened = False
-        name = ReceiveSocket.kept_name(interface, family)
-        try:
-            if rx is None:
-                fd = self._kept.pop(name, None)
-                if fd is not None:
-                    rx = ReceiveSocket.adopt(fd, interface, link.index, family)
-                if rx is None:
-                    rx = ReceiveSocket.open(interface, link.index, family)
-                    opened = True
-                self._rx[key] = rx
-                self._tx[key] = SendSocket(interface, link.index, family)
-                self.loop.add_reader(rx.fileno(), Stage.PACKETS, self._reader(key))
-            routers = [r for r in self._routers.values() if (r.interface, r.config.family) == key]
-            rx.set_vrids(router.config.virtual_router_id for router in routers)
-            groups = {group_of(router.config, self.globals) for router in routers}
-            rx.set_groups({group for group in groups if group is not None})
-            if opened:
-                self._control.store(name, rx.fileno())
-        except OSError as error:
-            self._close_sockets(key)
-            why = f"no VRRP socket on {interface}: {error.strerror or error}"
-            if self._why_deaf.get(key) != why:
-                self._why_deaf[key] = why
-                self._log.error("vrrp.socket", interface=interface, family=family, reason=why)
-            return False
-        self._why_deaf.pop(key, None)
-        return opened
-
-    def _reader(self, key: _Key) -> Callable[[], None]:
-        return lambda: self._packets_readable(key)
-
-    def _close_sockets(self, key: _Key) -> None:
-        rx, tx = self._rx.pop(key, None), self._tx.pop(key, None)
-        if rx is not None:
-            self.loop.remove_reader(rx.fileno())
-            rx.close()
-        if tx is not None:
-            tx.close()
-
-    def _close_unused_kept(self) -> None:
-        for name in [name for name in self._kept if name.startswith("rx:")]:
-            os.close(self._kept.pop(name))
-            self._control.unstore(name)
+    def _open_ports(self) -> None:
+        """Sockets for exactly the interfaces and families in use, as far as the interfaces exist."""
+        uses: dict[PortKey, Use] = {(r.interface, r.config.family): Use() for r in self._leaving}
+        for router in self._routers.values():
+            use = uses.setdefault((router.interface, router.config.family), Use())
+            use.vrids.add(router.config.virtual_router_id)
+            group = group_of(router.config, self.globals)
+            if group is not None:
+                use.groups.add(group)
+        self.ports.open(uses, self.links)
 
     def send_socket(self, interface: str, family: int) -> SendSocket | None:
-        return self._tx.get((interface, family))
+        return self.ports.send_socket((interface, family))
 
     def deaf(self, interface: str, family: int) -> str | None:
-        return self._why_deaf.get((interface, family))
+        return self.ports.why_deaf((interface, family))
 
-    def _packets_readable(self, key: _Key) -> None:
-        rx = self._rx.get(key)
-        if rx is None:
-            return
-        packets, overflowed = rx.receive()
+    def drain(self, interface: str, family: int) -> None:
+        self.ports.drain((interface, family))
+
+    def _packets(self, key: PortKey, packets: Sequence[Received], overflowed: bool) -> None:
         if overflowed:
             for router in self._routers.values():
                 if (router.interface, router.config.family) == key:
                     router.feed(ReceiveGap(detail="the receive queue overflowed"))
         for packet in packets:
-            router_or_none = self._addressee(key, packet)
-            if router_or_none is not None:
-                router_or_none.hear(packet)
+            addressee = self._addressee(key, packet)
+            if addressee is not None:
+                addressee.hear(packet)
 
-    def drain(self, interface: str, family: int) -> None:
-        key = (interface, family)
-        rx = self._rx.get(key)
-        if rx is None:
-            return
-        # A flood must not keep a master silent: what came after this call began is for the next turn.
-        for _round in range(4):
-            self._packets_readable(key)
-            if rx.empty:
-                return
-
-    def _addressee(self, key: _Key, packet: Received) -> VirtualRouter | None:
+    def _addressee(self, key: PortKey, packet: Received) -> VirtualRouter | None:
         payload = packet.datagram.payload
         if len(payload) < 2:
             return None
@@ -520,7 +451,7 @@ class VrrpWorker:
             with contextlib.suppress(OverrunError):
                 while self._monitor.receive():
                     pass
-            self.links.load(self._route.links(), self._route.addresses())
+            self._read_links()
             self._links_changed(before)
             self._find_missing(None)
             return
@@ -532,8 +463,7 @@ class VrrpWorker:
     def _links_changed(self, before: set[int]) -> None:
         for index in before - self.links.indices():
             self._announcer.forget_link(index)
-        for key in self._sending():
-            self._open_socket(key)
+        self._open_ports()
         for router in [*self._routers.values(), *self._leaving]:
             router.links_changed()
         self._bury()
@@ -548,8 +478,7 @@ class VrrpWorker:
                     suspects.setdefault(router, []).append(vip)
         if not suspects:
             return
-        # Events may be older than our own last batch: the kernel's table decides.
-        self.links.load(self._route.links(), self._route.addresses())
+        self._read_links()  # events may be older than our own last batch: the kernel's table decides
         for router, addresses in suspects.items():
             ordered = [vip for vip in router.addresses() if vip in addresses]
             missing = self._absent(ordered)
@@ -561,12 +490,11 @@ class VrrpWorker:
                 )
                 router.missing(missing)
 
-    def _missing(self, addresses: Sequence[VirtualAddress]) -> tuple[VirtualAddress, ...]:
+    def _read_links(self) -> None:
         try:
             self.links.load(self._route.links(), self._route.addresses())
-        except NetlinkError as error:
+        except (NetlinkError, OSError) as error:
             self._log.error("vrrp.netlink", reason=str(error))
-        return self._absent(addresses)
 
     def _absent(self, addresses: Sequence[VirtualAddress]) -> tuple[VirtualAddress, ...]:
         return tuple(vip for vip in addresses if not self.links.holds(vip.dev, vip.interface.ip))
@@ -658,10 +586,6 @@ class VrrpWorker:
             frames=frames,
             reason=error.strerror or str(error),
         )
-
-
-def _typed(key: _Key) -> tuple[str, Any]:
-    return key[0], key[1]
 
 
 def _suspended_s() -> float:

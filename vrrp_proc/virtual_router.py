@@ -128,6 +128,7 @@ class VirtualRouter:
         """What an earlier incarnation left, until ``start``."""
         self._foreign: set[VirtualAddress] = set()
         self._leftovers: list[bytes] = []
+        self._undo_stale = False
         self._adverts: Adverts | None = None
         self._requests: dict[VirtualAddress, tuple[int, bytes, bytes]] = {}
         self._frames: dict[VirtualAddress, Frame | None] = {}
@@ -165,9 +166,9 @@ class VirtualRouter:
     # --- start, reload, stop ---------------------------------------------------------------------
 
     def look(self) -> None:
-        """Before the start: take in link and addresses, encode everything."""
+        """Before the start: take in link and addresses, encode what the first advert needs."""
         self._place = self._look()
-        self._encode()
+        self._encode_adverts()
 
     def start(self, queued: Sequence[Received], blind: bool) -> None:
         """Begin as a fresh router, or take up what an earlier incarnation left in ``entry``. ``queued``:
@@ -177,13 +178,14 @@ class VirtualRouter:
         if entry is not None:
             record, self.trailer = entry.record, entry.trailer
             self._leftovers = undo.deletions(entry.undo)
+            self._undo_stale = True
             if record.state in _GUARDED and not self._host.ledger.guarded(entry.slot):
                 record = None  # fenced: its addresses are off, a peer is master
             elif abs(self._host.suspended_s() - entry.trailer.suspended_s) > _SLEPT_S:
                 blind = True
-        self._find_foreign(self.addresses(), self._leftovers)
-        self._store_undo()
         config = self.config
+        if record is None:
+            self._prepare_addresses()
         if record is not None:
             config = config_of(record, config)
             blind = blind or record.ifindex != self._place.ifindex
@@ -198,8 +200,16 @@ class VirtualRouter:
             judged for packet in queued if isinstance(judged := self._judge(config, packet), AdvertReceived)
         ]
         self.feed(Startup(plan=resume(record, boottime(), heard, blind, config)))
+        if record is not None:
+            # Its undo bytes are in the box already: the first advert does not wait for new ones.
+            self._prepare_addresses()
         if record is not None and (config != self.config or record.generation != self.generation):
             self.feed(Reconfigured(config=self.config, generation=self.generation))
+
+    def _prepare_addresses(self) -> None:
+        self._find_foreign(self.addresses(), self._leftovers)
+        self._encode_addresses()
+        self._store_undo()
 
     def reconfigure(self, config: VrrpInstance, generation: int) -> None:
         """A committed configuration of the same virtual router."""
@@ -208,6 +218,7 @@ class VirtualRouter:
         place, self._place = self._place, self._look()
         self.config = fit_mtu(config, self._mtu())
         self._find_foreign([vip for vip in self.addresses() if vip not in before], ())
+        self._undo_stale = True
         self._encode()
         self._store_undo()
         if self.core is not None:
@@ -289,10 +300,16 @@ class VirtualRouter:
     # --- encoding --------------------------------------------------------------------------------
 
     def _encode(self) -> None:
+        self._encode_adverts()
+        self._encode_addresses()
+
+    def _encode_adverts(self) -> None:
         self.config = fit_mtu(self._wanted, self._mtu())
-        self._devices = self._devices_now()
         source = self._place.source
         self._adverts = Adverts(self.config, self._host.globals, source) if source is not None else None
+
+    def _encode_addresses(self) -> None:
+        self._devices = self._devices_now()
         self._frames.clear()
         for vip in self.addresses():
             self._encoded(vip)
@@ -349,9 +366,10 @@ class VirtualRouter:
 
     def deliver(self, event: Event) -> None:
         self.feed(event)
-        if isinstance(event, AddressesWithdrawn | AddressesVerified):
+        if self._undo_stale and isinstance(event, AddressesWithdrawn | AddressesVerified):
             # What an earlier life or an earlier configuration left is off now.
             self._leftovers = []
+            self._undo_stale = False
             self._host.loop.defer(self._store_undo)
         self._host.changed(self)
 

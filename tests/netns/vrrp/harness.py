@@ -47,7 +47,7 @@ M = TypeVar("M", bound=Message)
 
 
 def vip(text: str, dev: str = "e0") -> VirtualAddress:
-    return VirtualAddress(interface=ip_interface(text), dev=dev)  # type: ignore[arg-type]
+    return VirtualAddress(interface=ip_interface(text), dev=dev)
 
 
 def instance(name: str = "VI", **given: Any) -> VrrpInstance:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import struct
 import time
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -12,6 +16,7 @@ from tests.lab.system import in_netns, wait_until
 from tests.lab.wire import V4_GROUP, build_advert
 from tests.netns.vrrp.conftest import MakeWorker
 from tests.netns.vrrp.harness import Worker, instance
+from worker import undo
 from worker.clock import boottime
 
 VIP = "192.0.2.100"
@@ -21,14 +26,11 @@ def _master(made: Worker, lab: Lab) -> None:
     """Started, master, and done with announcing."""
     made.start()
     wait_until(lambda: VIP in lab.addresses(made.node), 10, "master with its address")
-    wait_until(lambda: made.box.armed(), 2, "guarded")
+    wait_until(made.box.armed, 2, "guarded")
     time.sleep(0.3)
 
 
 def _send(lab: Lab, node: str, priority: int) -> None:
-    import socket
-    import struct
-
     with in_netns(lab.ns(node)):
         sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
     with sock:
@@ -36,8 +38,6 @@ def _send(lab: Lab, node: str, priority: int) -> None:
         source = lab.address(node)
         mreqn = struct.pack("=4s4si", source.packed, source.packed, 0)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, mreqn)
-        from ipaddress import IPv4Address
-
         data = build_advert(
             version=3,
             src=source,
@@ -127,8 +127,6 @@ def test_too_late_and_blind_comes_back_as_backup(lab: Lab, worker: MakeWorker) -
     _master(made, lab)
     made.kill()
     for name in list(made.kept):  # the sockets are lost: what was said meanwhile is not known
-        import os
-
         os.close(made.kept.pop(name))
     time.sleep(0.6)
     since = time.time()
@@ -155,8 +153,6 @@ def test_late_but_not_blind_goes_on(lab: Lab, worker: MakeWorker) -> None:
 
 
 def test_fenced_worker_starts_afresh(lab: Lab, worker: MakeWorker) -> None:
-    from worker import undo
-
     wire = lab.observer()
     made = worker("n1", instance(advert_int_cs=20))
     _master(made, lab)
@@ -188,7 +184,7 @@ def test_hang_shorter_than_the_down_time_is_nothing(lab: Lab, worker: MakeWorker
     time.sleep(0.6)
     watch.take()
     since = made.signal(signal.SIGSTOP)
-    time.sleep(1.1)
+    time.sleep(0.75)
     woken = made.signal(signal.SIGCONT)
     assert wire.await_advert(2, since=woken).src == lab.address("n1")
     time.sleep(0.5)
@@ -234,7 +230,7 @@ def test_configuration_changed_while_dead(lab: Lab, worker: MakeWorker) -> None:
         (True, "192.0.2.102"),
         (False, "192.0.2.101"),
     }
-    wait_until(lambda: made.box.armed(), 2, "guarded")
+    wait_until(made.box.armed, 2, "guarded")
 
 
 def test_instance_removed_while_dead_is_undone(lab: Lab, worker: MakeWorker) -> None:
