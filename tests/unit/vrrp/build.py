@@ -14,7 +14,9 @@ from vrrp_proc.packet import Advert
 
 T0 = 5000.0
 VIP4 = tuple(VirtualAddress(interface=IPv4Interface(f"192.0.2.{n}/32"), dev="eth0") for n in (100, 101))
-VIP6 = tuple(VirtualAddress(interface=IPv6Interface(a), dev="eth0") for a in ("fe80::5e:100", "2001:db8::100"))
+VIP6 = tuple(
+    VirtualAddress(interface=IPv6Interface(a), dev="eth0") for a in ("fe80::5e:100", "2001:db8::100")
+)
 
 
 def config(**values: Any) -> VrrpInstance:
@@ -111,3 +113,8 @@ def transition(effects: list[Effect]) -> ef.Transition:
 
 def ip(text: str) -> IpAddress:
     return ip_address(text)
+
+
+def state_of(instance: Instance) -> State:
+    """The state, in a way that lets the type checker believe that it changes."""
+    return instance.state
