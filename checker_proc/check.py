@@ -75,13 +75,20 @@ def start(*, up: bool, first_at: float, now: float) -> Progress:
 
 
 def after(check: Check, before: Progress, outcome: Outcome, now: float) -> Step:
-    """The rules of this module: ``before`` plus one finished attempt. Returns the new state and waits."""
-    progress = replace(before, runs=before.runs + 1, last_at=now, last=outcome)
-    if outcome.verdict is Verdict.UNJUDGED:
-        return _step(check, before, _wait(check, progress, check.delay_loop_s, now), outcome.text())
-    if outcome.verdict is Verdict.GOOD:
-        return _good(check, before, progress, now)
-    return _bad(check, before, progress, now)
+    """The rules of this module: ``before`` plus one finished attempt."""
+    verdict = outcome.verdict
+    if verdict is Verdict.GOOD:
+        return _good(check, before, outcome, now)
+    if verdict is Verdict.BAD:
+        return _bad(check, before, outcome, now)
+    progress = replace(
+        before,
+        runs=before.runs + 1,
+        last_at=now,
+        last=outcome,
+        due_at=regular_at(before.grid_at, check.delay_loop_s, now, check.delay_loop_s),
+    )
+    return Step(progress=progress, changed=False, notable=before.last != outcome, text=outcome.text())
 
 
 def describe(check: Check, progress: Progress) -> str:
@@ -95,74 +102,73 @@ def describe(check: Check, progress: Progress) -> str:
     return f"{text}, {progress.failures} failures in a row" if progress.failures > 1 else text
 
 
-def _good(check: Check, before: Progress, progress: Progress, now: float) -> Step:
-    text = progress.last.text() + _which_url(check, before.url_index)
-    progress = replace(progress, failures=0)
+def _good(check: Check, before: Progress, outcome: Outcome, now: float) -> Step:
+    text = outcome.text() + _which_url(check, before.url_index)
     count = max(1, len(check.urls))
     recovered = before.failed_url is not None
     if recovered and count > 1:
-        # The failed one is good again: vouch for all of them, from the first.
-        progress = replace(progress, failed_url=None, url_index=0)
-        complete = False
-    elif before.url_index + 1 < count and not recovered:
-        progress = replace(progress, url_index=before.url_index + 1)
-        complete = False
+        url_index, complete = 0, False  # good again: now vouch for all of them, from the first
+    elif not recovered and before.url_index + 1 < count:
+        url_index, complete = before.url_index + 1, False
     else:
-        progress = replace(progress, failed_url=None, url_index=0)
-        complete = True
-    if complete:
-        progress = replace(progress, up=True, has_run=True)
-        if before.failures and not before.up:
-            text += f" after {before.failures} failure{'s' if before.failures > 1 else ''}"
-    hurry = check.fast_recovery and not (progress.has_run and progress.up)
-    if hurry:
-        progress = replace(progress, due_at=now)
+        url_index, complete = 0, True
+    up, has_run = before.up or complete, before.has_run or complete
+    if check.fast_recovery and not (has_run and up):
+        due_at = now
     else:
-        progress = _wait(check, progress, check.delay_loop_s, now)
-    return _step(check, before, progress, text, now=now)
-
-
-def _bad(check: Check, before: Progress, progress: Progress, now: float) -> Step:
-    text = progress.last.text() + _which_url(check, before.url_index)
-    progress = replace(progress, failures=before.failures + 1, has_run=True)
-    http = check.kind == "HTTP_GET"
-    if before.up or not before.has_run:
-        allowed = check.retry + 1 if before.has_run else 1
-        if before.has_run:
-            text += f", attempt {progress.failures} of {allowed}"
-        else:
-            text += ", first check"
-        if progress.failures < allowed:
-            progress = replace(progress, due_at=now + check.delay_before_retry_s)
-            return _step(check, before, progress, text, now=now)
-        progress = replace(progress, up=False)
-    else:
-        text += f", {progress.failures} failures in a row"
-    wait_s = check.delay_loop_s
-    if http:
-        progress = replace(progress, failed_url=progress.url_index)
-        wait_s = max(wait_s, check.delay_before_retry_s)
-    return _step(check, before, _wait(check, progress, wait_s, now), text, now=now)
-
-
-def _wait(check: Check, progress: Progress, wait_s: float, now: float) -> Progress:
-    return replace(progress, due_at=regular_at(progress.grid_at, check.delay_loop_s, now, wait_s))
-
-
-def _step(check: Check, before: Progress, progress: Progress, text: str, *, now: float | None = None) -> Step:
-    changed = before.up != progress.up
-    if changed and now is not None:
-        progress = replace(progress, since_at=now)
-    new_trouble = _is_bad(progress.last) and (before.up or not before.has_run or check.log_all_failures)
-    unjudged = progress.last.verdict is Verdict.UNJUDGED and before.last != progress.last
-    first_good = progress.has_run and not before.has_run
-    recovering = progress.last.verdict is Verdict.GOOD and before.failures > 0
-    return Step(
-        progress=progress,
-        changed=changed,
-        notable=changed or new_trouble or unjudged or first_good or recovering or progress.last.short_by > 0,
-        text=text,
+        due_at = regular_at(before.grid_at, check.delay_loop_s, now, check.delay_loop_s)
+    changed = up != before.up
+    if changed and before.failures:
+        text += f" after {before.failures} failure{'s' if before.failures > 1 else ''}"
+    progress = Progress(
+        up=up,
+        since_at=now if changed else before.since_at,
+        grid_at=before.grid_at,
+        due_at=due_at,
+        has_run=has_run,
+        url_index=url_index,
+        runs=before.runs + 1,
+        last_at=now,
+        last=outcome,
     )
+    notable = changed or has_run != before.has_run or before.failures > 0 or outcome.short_by > 0
+    return Step(progress=progress, changed=changed, notable=notable, text=text)
+
+
+def _bad(check: Check, before: Progress, outcome: Outcome, now: float) -> Step:
+    text = outcome.text() + _which_url(check, before.url_index)
+    failures = before.failures + 1
+    judging = before.up or not before.has_run
+    again = False
+    if not judging:
+        text += f", {failures} failures in a row"
+    elif before.has_run:
+        again = failures <= check.retry
+        text += f", attempt {failures} of {check.retry + 1}"
+    else:
+        text += ", first check"
+    http = check.kind == "HTTP_GET"
+    if again:
+        up, failed_url, due_at = before.up, before.failed_url, now + check.delay_before_retry_s
+    else:
+        wait_s = max(check.delay_loop_s, check.delay_before_retry_s) if http else check.delay_loop_s
+        up, failed_url = False, before.url_index if http else None
+        due_at = regular_at(before.grid_at, check.delay_loop_s, now, wait_s)
+    changed = up != before.up
+    progress = Progress(
+        up=up,
+        since_at=now if changed else before.since_at,
+        grid_at=before.grid_at,
+        due_at=due_at,
+        has_run=True,
+        failures=failures,
+        url_index=before.url_index,
+        failed_url=failed_url,
+        runs=before.runs + 1,
+        last_at=now,
+        last=outcome,
+    )
+    return Step(progress=progress, changed=changed, notable=judging or check.log_all_failures, text=text)
 
 
 def _is_bad(outcome: Outcome) -> bool:

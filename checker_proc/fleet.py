@@ -163,7 +163,7 @@ class Fleet:
         del self.running[check_id]
         entry = self.entries[check_id]
         step = after(entry.check, entry.progress, outcome, now)
-        self.entries[check_id] = replace(entry, progress=step.progress, text=step.text)
+        self.entries[check_id] = Entry(check=entry.check, progress=step.progress, text=step.text)
         self._schedule.set(check_id, step.progress.due_at)
         return step
 

@@ -94,6 +94,11 @@ def test_trouble_of_our_own_changes_nothing_but_the_time() -> None:
     assert not steps[-1].progress.up
 
 
+def test_the_same_trouble_of_our_own_is_told_once() -> None:
+    steps = play(tcp(), [GOOD, OURS, OURS, GOOD, OURS])
+    assert [step.notable for step in steps] == [True, True, False, False, True]
+
+
 def test_a_slow_answer_keeps_the_phase() -> None:
     check = tcp(delay_loop_s=10.0)
     progress = begin(check, 100.0)

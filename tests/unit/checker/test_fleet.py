@@ -114,6 +114,18 @@ def test_a_new_check_of_a_known_server_starts_from_the_servers_present_state() -
     assert fleet.entries[edited.check_id].progress.up
 
 
+def test_killed_during_the_reload_the_server_is_still_known() -> None:
+    dead = tcp(1)
+    fleet = fleet_of(dead)
+    run(fleet, 50.0, bad={dead.check_id})
+    edited = tcp(99, real_server=dead.real_server)
+    successor = Fleet(random.Random(5).random)
+    applied = successor.apply([edited, tcp(2)], 51.0, left_by(fleet))
+    assert applied.added == (edited.check_id, tcp(2).check_id)
+    assert not successor.entries[edited.check_id].progress.up
+    assert successor.entries[tcp(2).check_id].progress.up
+
+
 def test_a_new_check_of_a_live_server_starts_up_even_with_alpha() -> None:
     live = tcp(1)
     fleet = fleet_of(live)

@@ -136,6 +136,7 @@ def test_what_is_not_an_answer(data: bytes, reason: Reason, piece: int) -> None:
         b"-5\r\nhello\r\n0\r\n\r\n",
         b"0x5\r\nhello\r\n0\r\n\r\n",
         b"4\r\nhello\r\n0\r\n\r\n",  # longer than announced
+        b"4\r\nhello\n0\r\n\r\n",
         b"\r\n",
         b"fffffffffffffffff\r\n",
         b"5" + b";x" * 2000,

@@ -143,3 +143,13 @@ def test_ids_that_are_not_hexadecimal_have_a_number_too() -> None:
     decoded = decode(encode(odd, progress()))
     assert decoded is not None
     assert decoded[0] == check_number(odd.check_id) != check_number("web server two!!")
+
+
+def test_a_new_check_never_takes_the_place_of_one_that_was_there() -> None:
+    box, ledger = Box(), Ledger(2)
+    for number in (1, 2, 3):
+        box.write(ledger.put(tcp(number), progress()))
+    successor = Ledger(2)
+    successor.load(box.records.get)
+    box.write(successor.put(tcp(4), progress()))
+    assert len(Ledger(2).load(box.records.get)) == 4
