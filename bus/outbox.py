@@ -120,6 +120,11 @@ class Outbox:
         self._dirty.clear()
         self._announcing = self._announcement(epoch)
 
+    @property
+    def last_numbers(self) -> dict[str, int]:
+        """stream -> highest number given away."""
+        return {self._states: self._state_number, self._events: self._event_number}
+
     # --- what the shell takes --------------------------------------------------------------------
 
     def peek(self, now: float) -> bytes | None:

@@ -52,7 +52,7 @@ def test_every_gap_is_reported_exactly_and_none_is_false(stream: str) -> None:
         run(world, 150, publisher_dies=0.0, broker_dies=0.02)
         reader = next(reader for reader in world.readers if reader.stream == stream)
         assert reader.first is not None
-        last = world.outbox._state_number if stream == "s.checker" else world.outbox._event_number
+        last = world.outbox.last_numbers[stream]
         baseline = max((number for _, number in reader.first), default=0)
         told = {number for _, number in reader.told}
         missed = set(range(baseline + 1, last + 1)) - told
