@@ -190,7 +190,7 @@ def _cell(loss: Loss | None, judged: bool) -> tuple[str, str | None]:
     if loss.missing:
         return loss.missing, None
     if loss.lost_requests or loss.lost_pings:
-        text = f"{loss.lost_s * 1000:.0f} ms ({loss.lost_requests} requests)"
+        text = f"{loss.lost_s * 1000:.0f} ms ({loss.lost_requests} request{'s' * (loss.lost_requests != 1)})"
     else:
         text = "0 ms"
     if loss.moved and loss.step != HOST_LOSS:

@@ -77,16 +77,16 @@ class Story:
     def _begin(self) -> None:
         stage = self.stage
         started_at = stage.start_director("d1").started_at
-        wait_until(stage.listening, START_S, "the VRRP socket of d1", 0.05)
+        wait_until(stage.listening, START_S, "the VRRP socket of d1", 0.25)
         stage.start_director("d2")
         advert = stage.wire.await_advert(START_S, started_at, active=True)
         master = stage.node_of(advert.src)
         self.say(f"{master} is master {advert.at - started_at:.1f} s after its start", None)
-        wait_until(stage.listening, START_S, "the VRRP socket of d2", 0.05)
+        wait_until(stage.listening, START_S, "the VRRP socket of d2", 0.25)
         stage.start_clients()
         stage.requests.await_answer(START_S)
         if stage.balancer:
-            wait_until(self._both_serve, START_S, "both web servers in service", 0.05)
+            wait_until(self._both_serve, START_S, "both web servers in service", 0.25)
             self.say("the client is served by w1 and w2", None)
         self._sleep(2.5 * scene.ADVERT_INT_S)  # the backup has heard the master, surely
 
@@ -115,7 +115,7 @@ class Story:
         stage.prepare_director(gone)
         stage.start_director(gone)
         self.say(f"{gone} is back, as backup (nopreempt)", "deed")
-        wait_until(stage.listening, START_S, f"the VRRP socket of {gone}", 0.05)
+        wait_until(stage.listening, START_S, f"the VRRP socket of {gone}", 0.25)
         self._sleep(1.5 * scene.ADVERT_INT_S)
         self._tell(self._measure("host comes back as backup", since, None))
 
@@ -128,7 +128,7 @@ class Story:
         since = time.time()
         self.stage.serve("w1")
         self.say("web server w1 is started again", "deed")
-        wait_until(self._both_serve, START_S, "w1 back in service", 0.05)
+        wait_until(self._both_serve, START_S, "w1 back in service", 0.25)
         self._tell(self._measure("web server comes back", since, None))
 
     def _worker_kill(self, role: str) -> None:
@@ -167,7 +167,7 @@ class Story:
         stage, quiet_s, settled_s = self.stage, 0.8, scene.ANSWER_TIMEOUT_S + 0.1
         before = stage.wire.adverts(until=since, active=True)
         while True:
-            self._sleep(0.1)
+            self._sleep(0.2)
             now = time.time()
             recent = self._answers(now - settled_s - quiet_s, now - settled_s)
             calm = bool(recent) and probes.lost(recent) == 0

@@ -74,7 +74,13 @@ class Probe:
 
         A question is settled at its answer or ``timeout_s`` after it was sent.
         """
-        found = [answer for answer in self._answers if since <= answer.sent_at <= until]
+        found = []
+        for answer in reversed(self._answers):
+            # settled in another order than sent, but never by more than the time-out (and a stall)
+            if answer.sent_at < since - self.timeout_s - 5:
+                break
+            if since <= answer.sent_at <= until:
+                found.append(answer)
         return sorted(found, key=lambda answer: answer.sent_at)
 
     def await_answer(self, timeout_s: float) -> Answer:
