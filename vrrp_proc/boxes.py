@@ -88,6 +88,8 @@ class Ledger:
         for slot in range(self.capacity):
             if slot not in self._taken and not self._fence(slot).active:
                 self._taken.add(slot)
+                if self._box is not None and self._box.read(slot) is None:
+                    self._box.write(slot, b"")  # from here on it counts as used, see ``_scan``
                 return slot
         raise BoxError(f"all {self.capacity} slots of the black box are in use")
 
