@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from typing import Any
@@ -48,11 +49,12 @@ def test_ipv6_packet() -> None:
     assert destination == "ff02::12"
     assert packet[:8].hex() == "6c000000" + "0028" + "70" + "ff"
     assert packet[8:24] == IPv6Address("fe80::1").packed
-    assert packet[40:].hex() == (
-        "3133c8020064d99efe8000000000000000000000005e000120010db8000000000000000000000100".replace(
-            "d99e", packet[46:48].hex()
-        )
-    )
+    payload = packet[40:]
+    assert payload[:6].hex() == "3133c8020064"
+    assert payload[8:] == IPv6Address("fe80::5e:1").packed + IPv6Address("2001:db8::100").packed
+    # Summed with the pseudo header the message is right (RFC 9568 section 5.2.8).
+    covered = packet[8:40] + len(payload).to_bytes(4, "big") + b"\0\0\0\x70" + payload
+    assert sum(struct.unpack(f"!{len(covered) // 2}H", covered)) % 0xFFFF == 0
 
 
 def test_families_do_not_mix() -> None:
