@@ -167,7 +167,7 @@ class _Builder:
             code,
             f"virtual server {self.label}: {message}",
             hint=hint,
-            width=len(keyword) if place else len("virtual_server"),
+            width=len(keyword) if keyword and place else len("virtual_server"),
             keepalived=keepalived,
         )
 

@@ -150,6 +150,8 @@ NAMED_BLOCKS = frozenset(("vrrp_script",))
 
 CONSEQUENCES: dict[str, str] = {
     "auth_hmac": "adverts are neither signed nor checked",
+    "vrrp_strict": "the rules of strict mode are not enforced",
+    "strict_mode": "the rules of strict mode are not enforced",
     "vrrp_sync_group": "instances change state each on their own",
     "track_interface": "the instance does not follow these interfaces",
     "track_script": "the instance does not follow these scripts",

@@ -34,6 +34,7 @@ def words(text: str) -> list[str]:
         ('x "open # not a comment', 'x "open # not a comment', None),
         ("x '#'", "x '", "#'"),
         ('a "b" "c#" #d', 'a "b" "c#" ', "#d"),
+        ('"a" # b "c"', '"a" ', '# b "c"'),
         ("a\\b", "a\\b", None),
         ('"\\#"', '"\\#"', None),
     ],

@@ -271,6 +271,13 @@ def test_services_without_servers_and_duplicates_are_dropped() -> None:
     assert codes(result) == ["duplicate-real-server"]
 
 
+def test_quorum_stays_out_of_reach_when_no_server_has_weight() -> None:
+    found, result = service("quorum 5", rs="weight 0")
+    assert (found.quorum, found.hysteresis) == (1, 0)
+    assert codes(result) == ["quorum-lowered"]
+    assert service("quorum 1", rs="weight 0")[0].quorum == 1
+
+
 # --- sorry server -----------------------------------------------------------------------------
 
 

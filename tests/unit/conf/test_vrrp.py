@@ -431,6 +431,12 @@ def test_check_unicast_src_own_and_global() -> None:
     assert instance(peers, globals_="vrrp_check_unicast_src")[0].check_unicast_src
 
 
+def test_unicast_ttl_zero_is_the_default() -> None:
+    found, result = instance("unicast_ttl 0\nunicast_peer { 10.0.0.9 }")
+    assert found.unicast_ttl is None
+    assert codes(result) == []
+
+
 def test_unicast_without_peers_is_multicast_with_a_warning() -> None:
     found, result = instance("unicast_src_ip 10.0.0.8\nunicast_ttl 9")
     assert (found.unicast_peers, found.unicast_ttl) == ((), None)
