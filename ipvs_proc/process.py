@@ -25,6 +25,7 @@ from bus.messages import CheckState, IpvsStatus, RealServerState, StaleEvent, Vi
 from bus.replica import Changed, Fresh, Record, Removed, Snapshot, Stale, Update
 from bus.subscriber import Subscriber
 from ipvs_proc import report
+from ipvs_proc.desired import ServerVerdict
 from ipvs_proc.keeper import Keeper, Outcome
 from ipvs_proc.ledger import Entries, Ledger
 from ipvs_proc.model import Entry, ServiceKey, service_key
@@ -318,7 +319,7 @@ class IpvsWorker(AioWorker):
                 self._fresh.add(" ".join(verdict.id))
                 self.publisher.event(event)
                 self.log.warning(
-                    "ipvs.server_up" if verdict.up else "ipvs.server_down",
+                    _server_event(verdict),
                     service=event.virtual_server,
                     server=event.real_server,
                     weight=event.weight,
@@ -399,6 +400,13 @@ class IpvsWorker(AioWorker):
             entries = self.ledger.entries
             self.ledger.write(Entries(owned=entries.owned, memory=entries.memory, since=since))
         return since
+
+
+def _server_event(verdict: ServerVerdict) -> str:
+    if not verdict.up:
+        return "ipvs.server_down"
+    # Up without weight: the sorry server serves instead, or the configured weight is 0.
+    return "ipvs.server_up" if verdict.weight else "ipvs.server_standby"
 
 
 def release_mode(globals_: GlobalDefs, *, supervisor_gone: bool, dont_release: bool) -> str | None:

@@ -98,6 +98,11 @@ class TestHold:
         up = decide(slice_, {"a": True})
         assert servers_in(decide(slice_, {}, up.memory)) == {"10.0.0.1:80": 1}
 
+    def test_each_check_is_held_by_itself(self) -> None:
+        slice_ = config(virtual(real(1, "a", "b")))
+        down = decide(slice_, {"a": True, "b": False})
+        assert servers_in(decide(slice_, {"b": True}, down.memory)) == {"10.0.0.1:80": 1}
+
     def test_the_reason_says_that_it_is_held(self) -> None:
         down = decide(self.slice_, {"a": False})
         reason = decide(self.slice_, {}, down.memory).servers[ServerId(VS, "[10.0.0.1]:80")].reason
@@ -181,6 +186,13 @@ class TestQuorum:
         assert servers_in(up) == {"10.0.0.1:80": 1, "10.0.0.9:80": 0}
         assert servers_in(decide(slice_, {"a": False}, up.memory)) == {"10.0.0.9:80": 1}
 
+    def test_inhibiting_the_sorry_server_does_not_touch_the_real_server_it_is_too(self) -> None:
+        second = real(2, "b", weight=5)
+        slice_ = config(virtual(real(1, "a"), second, sorry_server=second, sorry_server_inhibit=True))
+        up = decide(slice_, {"a": True, "b": True})
+        assert servers_in(up) == {"10.0.0.1:80": 1, "10.0.0.2:80": 5}
+        assert servers_in(decide(slice_, {"b": False}, up.memory)) == {"10.0.0.1:80": 1, "10.0.0.2:80": 0}
+
     def test_sorry_server_that_is_a_real_server_too(self) -> None:
         slice_ = config(virtual(real(1, "a", weight=2), real(2, "b"), quorum=3, sorry_server=real(2)))
         assert servers_in(decide(slice_, {"a": True, "b": True})) == {"10.0.0.1:80": 2, "10.0.0.2:80": 1}
@@ -260,4 +272,5 @@ class TestInference:
 
     def test_the_ledger_wins(self) -> None:
         known = decide(self.slice_, {"a": False, "b": True}).memory
-        assert infer_memory(self.slice_, table(entry(service(key()))), known) == known
+        found = table(entry(service(key()), destination("10.0.0.9")))
+        assert infer_memory(self.slice_, found, known) == known

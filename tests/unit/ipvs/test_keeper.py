@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,7 +11,7 @@ from ipvs_proc.desired import Memory
 from ipvs_proc.keeper import Keeper
 from ipvs_proc.ledger import Entries
 from ipvs_proc.model import Service
-from ipvs_proc.port import FakeIpvs, IpvsPort, IpvsUnavailableError
+from ipvs_proc.port import FakeIpvs, IpvsError, IpvsPort, IpvsUnavailableError
 from ipvs_proc.reconcile import (
     AddDestination,
     AddService,
@@ -85,11 +86,20 @@ def kinds(operations: tuple[Operation, ...] | list[Operation]) -> list[type[Oper
     return [type(op) for op in operations]
 
 
-def test_start_fills_the_table_and_owns_it_before_it_does(rig: Rig) -> None:
+def test_what_is_about_to_be_made_is_in_the_ledger_before(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(operations: Sequence[Operation]) -> list[IpvsError | None]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rig.kernel, "perform", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rig.keeper().configure(TWO, "full")
+    assert rig.book.entries.owned == {key()}
+
+
+def test_a_start_that_is_refused_says_why_and_comes_right_later(rig: Rig) -> None:
     keeper = rig.keeper()
     rig.kernel.refuse = {"wlc"}
     outcome = keeper.configure(TWO, "full")
-    assert rig.book.history[0].owned == {key()}  # intent, although the kernel refused
     (error,) = outcome.refused
     assert str(error) == (
         "cannot add service [192.0.2.1]:tcp:80 (wlc): "

@@ -243,11 +243,33 @@ def test_a_change_of_health_is_done_told_and_logged(rig: Rig) -> None:
 
 def test_quorum_lost_is_an_event(rig: Rig) -> None:
     worker = rig.started(config(virtual(real(1, "a"), sorry_server=real(9))), a=True)
-    rig.hear(worker, changed("a", False))
+    with capture_logs() as logs:
+        rig.hear(worker, changed("a", False))
+    assert [entry["event"] for entry in logs] == [
+        "ipvs.server_added",
+        "ipvs.server_removed",
+        "ipvs.server_down",
+        "ipvs.quorum_lost",
+    ]
     assert (
         QuorumChanged(virtual_server=VS, up=False, weight_up=0, quorum=1, sorry_active=True) in rig.bus.events
     )
     assert rig.service().sorry_active
+
+
+def test_a_server_that_waits_behind_the_sorry_server_is_not_called_up(rig: Rig) -> None:
+    slice_ = config(virtual(real(1, "a"), real(2, "b"), quorum=2, sorry_server=real(9)))
+    worker = rig.started(slice_, a=True, b=True)
+    with capture_logs() as logs:
+        rig.hear(worker, changed("a", False))
+        rig.hear(worker, changed("a", True))
+    told = [(e["event"], e["server"]) for e in logs if "weight" in e]
+    assert told == [
+        ("ipvs.server_down", "[10.0.0.1]:80"),
+        ("ipvs.server_standby", "[10.0.0.2]:80"),
+        ("ipvs.server_up", "[10.0.0.1]:80"),
+        ("ipvs.server_up", "[10.0.0.2]:80"),
+    ]
 
 
 def test_silence_holds_and_is_told(rig: Rig) -> None:
