@@ -40,14 +40,11 @@ FOREIGN = entry(service(key("192.0.2.99", 443)), destination("10.9.9.9", 443))
 
 @dataclass
 class Book:
-    """A ledger in memory that remembers what was written when."""
+    """A ledger in memory."""
 
     entries: Entries = field(default_factory=Entries)
-    history: list[Entries] = field(default_factory=list)
 
     def write(self, entries: Entries) -> bool:
-        if entries != self.entries:
-            self.history.append(entries)
         self.entries = entries
         return True
 

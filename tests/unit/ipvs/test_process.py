@@ -340,8 +340,11 @@ def test_a_change_while_the_table_is_read_makes_the_reading_worthless(
         return table
 
     monkeypatch.setattr(worker, "_read", read_and_meet_a_change)
+    rig.kernel.performed.clear()
     asyncio.run(worker.verify())
     assert rig.servers() == {"10.0.0.2:80": 1}
+    assert rig.kernel.performed == [RemoveDestination(service=key(), key=destination("10.0.0.1").key)]
+    assert worker.keeper.refusals == {}
     assert rig.status().repairs == 0
 
 
