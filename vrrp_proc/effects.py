@@ -50,6 +50,7 @@ class Reason(StrEnum):
     PREEMPTED = "preempted"
     NO_RESPONSE = "master_no_response"
     BEATEN = "beaten"
+    SUCCEEDED = "succeeded"
     BLIND = "blind"
     FAULT = "fault"
     FAULT_OVER = "fault_over"

@@ -24,6 +24,7 @@ class Rule(StrEnum):
     CONTINUE = "2b"
     CONTINUE_UNCONTESTED = "2c"
     STEP_DOWN_BLIND = "2d"
+    SUCCEEDED = "2e"
     FINISH_LEAVING = "3"
     BACKUP = "4"
     FAULT = "5"

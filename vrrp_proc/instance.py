@@ -42,6 +42,10 @@ class Ignored:
 
     because: str
 
+_LOST_BY = {Rule.SUCCEEDED: Reason.SUCCEEDED}
+_UNREAD_LATENESS = 0.1
+"""Part of the interval by which an advert may be late before what was received must be read first."""
+
 
 class Instance(Router):
     """A virtual router. All instants are CLOCK_BOOTTIME seconds; ``now`` never runs backwards."""
@@ -75,7 +79,13 @@ class Instance(Router):
             return self.after_stall(queued, now, blind)
         if drained:
             self._blind = False
+        elif self._advert_at is not None and now - self._advert_at > _UNREAD_LATENESS * self._interval_s():
+            # Late, if not by a stall: somebody better may have spoken meanwhile.
+            return [ReadPending()]
         return self._master_timers(now)
+
+    def _interval_s(self) -> float:
+        return seconds(self.config.advert_int_cs)
 
     def after_stall(self, queued: Sequence[AdvertReceived], now: float, blind: bool) -> list[Effect]:
         """Rule 2 for a living master that fell silent. ``queued``: all that was received meanwhile.
@@ -104,7 +114,7 @@ class Instance(Router):
                 rule=str(plan.rule),
             )
         )
-        if plan.rule in (Rule.YIELD, Rule.STEP_DOWN_BLIND):
+        if plan.rule in (Rule.YIELD, Rule.STEP_DOWN_BLIND, Rule.SUCCEEDED):
             return effects + self._lose(plan, now, Trigger.STALL)
         long = gap_s >= survival_s(self.config.advert_int_cs, self.config.down_timer_adverts)
         effects += self._advertise(now)
@@ -127,7 +137,7 @@ class Instance(Router):
         if plan.rule in (Rule.CONTINUE, Rule.CONTINUE_UNCONTESTED):
             self.state = State.MASTER
             return self._check_faults(now, Trigger.RESUME) or self._resume_master(plan, record, now)
-        if plan.rule in (Rule.YIELD, Rule.STEP_DOWN_BLIND):
+        if plan.rule in (Rule.YIELD, Rule.STEP_DOWN_BLIND, Rule.SUCCEEDED):
             self.state = State.MASTER
             return self._check_faults(now, Trigger.RESUME) or self._lose(plan, now, Trigger.RESUME)
         effects: list[Effect] = []
@@ -387,7 +397,7 @@ class Instance(Router):
     # --- leaving ------------------------------------------------------------------------------
 
     def _lose(self, plan: ResumePlan, now: float, trigger: Trigger) -> list[Effect]:
-        """MASTER to BACKUP: beaten (rule 2a and RFC 9568 section 6.4.3), or blind for too long (2d)."""
+        """MASTER to BACKUP: beaten (rule 2a and RFC 9568 section 6.4.3), blind (2d) or succeeded (2e)."""
         heard = plan.decisive
         late_s = 0.0
         self._learned_cs = self.config.advert_int_cs
@@ -395,12 +405,14 @@ class Instance(Router):
             at = min(heard.received_at, now)
             late_s = now - at
             self._learn(heard, at)
+            if plan.rule is Rule.SUCCEEDED:
+                self._down_at = now + self._down_s()
         else:
             self.master_address = self.master_priority = None
             self._down_at = now + self._down_s()
         cause = self._cause(
             trigger,
-            Reason.BLIND if heard is None else Reason.BEATEN,
+            Reason.BLIND if heard is None else _LOST_BY.get(plan.rule, Reason.BEATEN),
             late_s=late_s,
             rule=None if trigger is Trigger.ADVERT else plan.rule,
         )

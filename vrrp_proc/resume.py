@@ -9,8 +9,10 @@ overflowed, link was down, interface replaced, machine suspended).
 2.  MASTER or BECOMING_MASTER:
     a. a queued advert beats us, or with nopreempt or preempt_delay any foreign one: addresses off, BACKUP;
     b. gap < kA: advertise at once, then compare the addresses and repair them;
-    c. gap >= kA, not blind, nothing better heard: nobody took over, as (b), and announce everything;
-    d. gap >= kA and blind: addresses off first, then BACKUP with a full down timer.
+    c. gap >= kA, not blind, nothing heard: nobody took over, as (b), and announce everything;
+    d. gap >= kA and blind: addresses off first, then BACKUP with a full down timer;
+    e. gap >= kA and only lower adverts heard: somebody took over and serves now. As (d), and preempt by
+       election, with a full down timer, not at once; the address owner goes on as (c).
 3.  LEAVING: finish leaving, BACKUP.
 4.  BACKUP: what remains of the down timer, after the queued adverts. Blind: a full one.
 5.  FAULT: stays FAULT while a cause holds.
@@ -61,6 +63,10 @@ def judge_mastership(
     gap_s = float("inf") if last_own_advert_at is None else now - last_own_advert_at
     if gap_s < survival_s(config.advert_int_cs, config.down_timer_adverts):
         return ResumePlan(rule=Rule.CONTINUE, announce_all=bool(foreign), blind=blind)
+    if foreign and own_priority != OWNER_PRIORITY:
+        # Silent for so long that others elected a master: two would answer until it heard us. It serves
+        # now; we come back the way every better router does, by the down timer.
+        return ResumePlan(rule=Rule.SUCCEEDED, decisive=foreign[-1], blind=blind)
     if blind:
         return ResumePlan(rule=Rule.STEP_DOWN_BLIND, blind=True)
     return ResumePlan(rule=Rule.CONTINUE_UNCONTESTED, announce_all=True)

@@ -123,7 +123,10 @@ class Pair:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for node in self.daemons:
+                print(f"--- {node}\n{self.log(node)[-6000:]}", flush=True)
         if self._listener is not None:
             self._listener.close()
         for daemon in self.daemons.values():

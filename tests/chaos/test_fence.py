@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from tests.chaos.pairs import VIP, Pair, fence_s, in_parallel, kill, pair_config, rounds, stalls
 from tests.lab import conf
+from tests.lab.daemons import Daemon
 from tests.lab.programs import Program, ours
 from tests.lab.system import REPOSITORY, alive, wait_until
 
@@ -25,13 +27,13 @@ def two_answer(pair: Pair, since: float, until: float) -> list[str]:
     """Complaints when both nodes answered for the address in turns within a span of time."""
     answers = pair.observer.arp_answers(VIP, since, until)
     who = [frame.sender_mac for frame in answers]
-    turns = sum(a != b for a, b in zip(who, who[1:], strict=False))
+    turns = sum(a != b for a, b in itertools.pairwise(who))
     if not answers:
         return ["nobody answered for the address"]
     return [f"the answers changed hands {turns} times"] if turns > 1 else []
 
 
-# --- a worker that dies at every start ---------------------------------------------------------------------
+# --- a worker that dies at every start ----------------------------------------------------------------
 
 
 def _dies_at_every_start(count: int) -> list[str]:
@@ -72,16 +74,15 @@ def _dies_at_every_start(count: int) -> list[str]:
     return complaints
 
 
-# --- stopped for ten master-down times, then continued or killed -----------------------------------------------
+# --- stopped for ten master-down times, then continued or killed --------------------------------------
 
 
 def _stopped_too_long(count: int) -> list[str]:
     complaints = []
     adv = 0.1
     down_s = conf.master_down_s(150, adv)
-    with Pair(
-        adv, configs=(pair_config(150, adv, balancer=False), pair_config(100, adv, balancer=False))
-    ) as pair:
+    configs = (pair_config(150, adv, balancer=False), pair_config(100, adv, balancer=False))
+    with Pair(adv, configs=configs) as pair:
         for _ in range(count):
             wait_until(lambda: pair.holders() == {"n1"}, 20, "n1 is the only holder")
             time.sleep(0.3)
@@ -110,9 +111,8 @@ def _stopped_too_long(count: int) -> list[str]:
                 )
             ]
             if early:
-                complaints.append(
-                    f"{deeds}: advert as master {early[0]:.3f} s after it woke\n{pair.log('n1')[-3000:]}"
-                )
+                text = f"{deeds}: advert as master {early[0]:.3f} s after it woke"
+                complaints.append(f"{text}\n{pair.log('n1')[-3000:]}")
             if dead:
                 pair.daemons["n1"].wait(5)
                 wait_until(lambda: not pair.daemons["n1"].pids(), 5, "no process is left")
@@ -120,7 +120,11 @@ def _stopped_too_long(count: int) -> list[str]:
     return complaints
 
 
-# --- hung worker, dead supervisor: the fence command --------------------------------------------------------------
+def _all_gone(daemon: Daemon) -> bool:
+    return not daemon.pids()
+
+
+# --- hung worker, dead supervisor: the fence command --------------------------------------------------
 
 
 def _fence_command(count: int) -> list[str]:
@@ -134,8 +138,10 @@ def _fence_command(count: int) -> list[str]:
             os.kill(daemon.parent_pid, signal.SIGKILL)
             daemon.wait(5)
             done = subprocess.run(
-                ["ip", "netns", "exec", daemon.netns, sys.executable, "-m", "supervisor.cli", "fence"]
-                + ["-p", str(daemon.pid_file("parent"))],
+                [
+                    *("ip", "netns", "exec", daemon.netns, sys.executable, "-m", "supervisor.cli"),
+                    *("fence", "-p", str(daemon.pid_file("parent"))),
+                ],
                 cwd=REPOSITORY,
                 capture_output=True,
                 text=True,
@@ -146,14 +152,14 @@ def _fence_command(count: int) -> list[str]:
                 complaints.append(f"fence: {done.returncode} {done.stdout} {done.stderr}")
             if VIP in pair.lab.addresses("n1"):
                 complaints.append("the address is still there")
-            wait_until(lambda: not daemon.pids(), 2, "no process is left")
+            wait_until(partial(_all_gone, daemon), 2, "no process is left")
             pair.observer.await_advert(5, time.time() - 2, src="10.100.0.2")
             pair.start("n1")
             pair.ready("n1")
     return complaints
 
 
-# --- SIGKILL of the supervisor ---------------------------------------------------------------------------------------
+# --- SIGKILL of the supervisor ------------------------------------------------------------------------
 
 
 def _supervisor_killed(count: int) -> list[str]:
@@ -175,7 +181,7 @@ def _supervisor_killed(count: int) -> list[str]:
             if VIP in pair.lab.addresses("n1"):
                 complaints.append("the address is still there")
             daemon.wait(5)
-            wait_until(lambda: not daemon.pids(), 5, "no worker is left")
+            wait_until(partial(_all_gone, daemon), 5, "no worker is left")
             pair.start("n1")
             pair.ready("n1")
             pair.observer.await_advert(10, time.time(), src="10.100.0.1", priority=150)
@@ -196,7 +202,7 @@ CASES: dict[str, Callable[[int], list[str]]] = {
 def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     """case -> complaints; only the selected cases run, all of them side by side."""
     wanted = [
-        item.callspec.params["case"]  # type: ignore[attr-defined]
+        item.callspec.params["case"]
         for item in request.session.items
         if item.path == request.path and hasattr(item, "callspec")
     ]
@@ -215,7 +221,7 @@ def test_twenty_rounds(case: str, outcomes: dict[str, list[str]]) -> None:
     assert outcomes[case] == [], "\n\n".join(outcomes[case])
 
 
-# --- one instance -------------------------------------------------------------------------------------------------------
+# --- one instance -------------------------------------------------------------------------------------
 
 
 def test_a_second_start_fails_with_the_pid_of_the_first() -> None:

@@ -158,6 +158,24 @@ def test_rule_2d_blind_takes_the_addresses_off_first() -> None:
     assert fresh.next_deadline() == at + 3.0 + DOWN_S
 
 
+def test_rule_2e_a_lower_router_serves_now() -> None:
+    old, at = master()
+    queued = (advert(50, at + 4.0), advert(50, at + 5.0))
+    fresh, plan, effects = succeed(old, at + 0.5, at + 5.5, queued)
+    assert plan.rule is Rule.SUCCEEDED
+    assert [type(e) for e in effects][:2] == [ef.SaveRecord, ef.WithdrawAddresses]
+    assert sent(effects) == []
+    assert transition(effects).cause.reason is ef.Reason.SUCCEEDED
+    assert fresh.next_deadline() == at + 5.5 + DOWN_S  # by election, with a full down timer
+
+
+def test_rule_2e_is_not_for_the_address_owner() -> None:
+    old, at = master(priority=255, state="MASTER")
+    _, plan, effects = succeed(old, at + 0.5, at + 5.5, (advert(50, at + 5.0),))
+    assert plan.rule is Rule.CONTINUE_UNCONTESTED
+    assert sent(effects) == [255]
+
+
 def test_blind_within_ka_goes_on() -> None:
     old, at = master()
     _, plan, effects = succeed(old, at + 0.5, at + 2.99, blind=True)
