@@ -303,7 +303,7 @@ def test_act_07_stop_sends_one_priority_0_then_takes_the_addresses_off() -> None
     assert sent(effects) == [0]
     assert last_save(effects).record.state is RecordState.LEAVING
     assert last_save(effects).fence is not None
-    assert not instance.quiet
+    assert [instance.quiet] == [False]
     after = acknowledge(instance, effects, at + 0.5)
     assert instance.quiet
     assert last_save(after).record.state is RecordState.INIT
