@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -113,7 +114,11 @@ def _pytest(tier: Tier, place: Place, arguments: Sequence[str]) -> Outcome:
         *place.prefix, sys.executable, "-m", "pytest", f"tests/{tier.name}",
         f"--junitxml={report}", *arguments,
     ]  # fmt: skip
-    status = call(command, tier.timeout_s + 15)
+    # A folder of the run's own: nothing stays in /tmp, and an ordinary user who is root in a namespace
+    # does not meet what the real root's pytest left there.
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o711)  # workers drop privileges, and reach their own files in it
+        status = call(command, tier.timeout_s + 15, {"TMPDIR": folder})
     outcome = Outcome(tier=tier.name, result="failed", where=place.name)
     read_report(report, outcome)
     if status is None:
@@ -153,14 +158,14 @@ def read_report(report: Path, outcome: Outcome) -> None:
             outcome.passed += 1
 
 
-def call(command: Sequence[str], timeout_s: float) -> int | None:
+def call(command: Sequence[str], timeout_s: float, env: Mapping[str, str] | None = None) -> int | None:
     """Run a command in a process group of its own with our output; None when it had to be ended.
 
     Nothing it started in that group survives it.
     """
-    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    full = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
     sys.stdout.flush()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, cwd=ROOT, process_group=0)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=full, cwd=ROOT, process_group=0)
     try:
         return process.wait(timeout_s)
     except subprocess.TimeoutExpired:

@@ -61,7 +61,8 @@ def fake_pytest(
     """Outcome of a tier whose pytest ends with ``status`` and leaves ``report``."""
     monkeypatch.setattr(tiers, "RESULTS", tmp_path)
 
-    def call(command: list[str], timeout_s: float) -> int | None:
+    def call(command: list[str], timeout_s: float, env: dict[str, str]) -> int | None:
+        assert Path(env["TMPDIR"]).is_dir()
         (tmp_path / "unit.xml").write_text(report)
         return status
 
