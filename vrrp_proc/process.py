@@ -52,6 +52,7 @@ _GC_EVERY_S = 10.0
 _SETTLE_AFTER_S = 0.05
 _SETTLE_ROOM_S = 0.010
 _SUSPEND_NOTICED_S = 0.05
+_LATE_TOLD_AFTER_S = 10.0
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 # The codec makes its plan of a class at the first use; done here it is done once, in the image that
@@ -108,6 +109,8 @@ class VrrpWorker:
         self._settling: list[Callable[[], None]] = [self._voice.open, self._lock_memory]
         self._settle_timer = Timer(self._settle)
         self._settle_tries = 0
+        self._worst_late_s = 0.0
+        self._late_timer = Timer(self._tell_late)
         self._beat_timer = Timer(self._beat)
         self._start_timer = Timer(self._start_delayed)
         self._delayed: list[VirtualRouter] = []
@@ -156,6 +159,8 @@ class VrrpWorker:
         for router in [*routers, *self._leaving]:
             if router.quiet or not self._ctx.options.release_vips:
                 self.ledger.release(router.slot)
+        if self._ctx.options.release_vips:
+            self._undo_orphans()  # told to stop before the configuration came
         self.loop.run_deferred()
         self._publish()
         self._control.flush()
@@ -263,6 +268,7 @@ class VrrpWorker:
             return f"generation {generation} was not prepared"
         first = not self._ready
         self.globals = wanted.globals
+        self._voice.generation(generation)
         self._announcer.garp_interval_s = wanted.globals.vrrp_garp_interval_s
         self._announcer.gna_interval_s = wanted.globals.vrrp_gna_interval_s
         configs = {config.name: config for config in wanted.instances}
@@ -513,10 +519,14 @@ class VrrpWorker:
             self._suspended_s = suspended_s
             for router in self._routers.values():
                 router.feed(ReceiveGap(detail=f"the machine was suspended for {slept_s:.1f} s"))
-        else:
-            self.loop.defer(
-                lambda: self._log.info("vrrp.loop_late", late_s=round(late_s, 4), at=round(now, 3))
-            )
+        elif late_s > self._worst_late_s:
+            if not self._worst_late_s:
+                self.loop.arm(self._late_timer, now + _LATE_TOLD_AFTER_S)
+            self._worst_late_s = late_s
+
+    def _tell_late(self, _now: float) -> None:
+        worst_s, self._worst_late_s = self._worst_late_s, 0.0
+        self.log("info", "vrrp.loop_late", worst_s=round(worst_s, 4), within_s=_LATE_TOLD_AFTER_S)
 
     def advert_sent(self) -> None:
         if not self._advert_left:

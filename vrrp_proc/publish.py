@@ -6,7 +6,6 @@ in here is needed to be master.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,6 @@ def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
     state = core.state
     master = state is State.MASTER
     since_at = record.since_at if record is not None else (cause.at if cause is not None else boottime())
-    wall_at = router.trailer.since_wall_at or time.time() - boottime() + since_at
     return VrrpInstanceState(
         instance=config.name,
         interface=config.interface,
@@ -93,7 +91,7 @@ def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
         else None,
         addresses=tuple(vip.interface for vip in router.addresses() if vip in router.installed),
         since_at=since_at,
-        since_wall_at=wall_at,
+        since_wall_at=router.trailer.since_wall_at,
         transitions=router.trailer.transitions,
         cause=bus_cause(cause.cause) if cause is not None else TransitionCause(trigger="start"),
     )
@@ -110,6 +108,7 @@ class BusVoice:
         self._early: deque[VrrpTransition] = deque(maxlen=_EVENTS_KEPT)
         self._epoch: int | None = None
         self._pumping = False
+        self._generation = 0
 
     def open(self) -> None:
         """Make the ZeroMQ context and connect (about a millisecond, and a thread of libzmq)."""
@@ -121,6 +120,7 @@ class BusVoice:
             role=self._ctx.role,
             incarnation=self._ctx.incarnation,
             endpoint=self._ctx.bus_ingress,
+            generation=self._generation,
         )
         self._loop.add_reader(self._publisher.fileno(), Stage.BUS, self.pump)
         for record in self._records.values():
@@ -130,6 +130,12 @@ class BusVoice:
         while self._early:
             self._publisher.event(self._early.popleft())
         self.pump()
+
+    def generation(self, generation: int) -> None:
+        """What is said from now on is said under this configuration."""
+        self._generation = generation
+        if self._publisher is not None:
+            self._publisher.generation = generation
 
     def epoch(self, epoch: int) -> None:
         """The broker is new: say everything again."""

@@ -200,6 +200,9 @@ class VirtualRouter:
             judged for packet in queued if isinstance(judged := self._judge(config, packet), AdvertReceived)
         ]
         self.feed(Startup(plan=resume(record, boottime(), heard, blind, config)))
+        if not self.trailer.since_wall_at and self.core.since_at:
+            since_wall_at = time.time() - boottime() + self.core.since_at
+            self.trailer = Trailer(self.trailer.transitions, since_wall_at, self.trailer.suspended_s)
         if record is not None:
             # Its undo bytes are in the box already: the first advert does not wait for new ones.
             self._prepare_addresses()
@@ -449,7 +452,9 @@ class VirtualRouter:
                 case InstallAddresses():
                     host.work.install(self, effect.addresses, effect.ticket)
                 case WithdrawAddresses():
-                    leftovers = self._leftovers if effect.leftovers else ()
+                    # Whoever is not master keeps nothing of an earlier life either.
+                    everything = effect.leftovers or self._holds_nothing()
+                    leftovers = self._leftovers if everything else ()
                     host.work.withdraw(self, effect.addresses, effect.ticket, leftovers)
                 case VerifyAddresses():
                     host.work.verify(self, effect.addresses, self._leftovers)
@@ -466,6 +471,9 @@ class VirtualRouter:
                 case ReadPending():
                     pass
         host.changed(self)
+
+    def _holds_nothing(self) -> bool:
+        return self.core is not None and self.core.state is not State.MASTER
 
     def _send(self, priority: int) -> None:
         sock = self._host.send_socket(self.interface, self._wanted.family)

@@ -91,6 +91,16 @@ class Worker:
 
     def start(self, *, wait: bool = True) -> Worker:
         """Fork the next incarnation and give it the configuration."""
+        self.fork()
+        assert self.channel is not None
+        self.channel.send(Epoch(epoch=1))
+        self._configure()
+        if wait:
+            self.await_message(Ready)
+        return self
+
+    def fork(self) -> None:
+        """The next incarnation, told nothing yet."""
         self.incarnation += 1
         self.channel, theirs = pair()
         self.messages.clear()
@@ -100,11 +110,6 @@ class Worker:
         if self.pid == 0:
             self._child(theirs)
         theirs.close()
-        self.channel.send(Epoch(epoch=1))
-        self._configure()
-        if wait:
-            self.await_message(Ready)
-        return self
 
     def _child(self, theirs: Any) -> None:
         status = 70

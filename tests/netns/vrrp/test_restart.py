@@ -246,6 +246,38 @@ def test_instance_removed_while_dead_is_undone(lab: Lab, worker: MakeWorker) -> 
     assert made.box.armed() == []
 
 
+def test_stopped_before_the_configuration_came_still_leaves_nothing(lab: Lab, worker: MakeWorker) -> None:
+    wire = lab.observer()
+    made = worker("n1", instance(advert_int_cs=50))
+    _master(made, lab)
+    made.kill()
+    made.fork()
+    made.stop()
+    assert VIP not in lab.addresses("n1")
+    assert len(wire.adverts(active=False)) == 1
+    assert made.box.armed() == []
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.03])
+def test_killed_in_the_middle_of_a_takeover(lab: Lab, worker: MakeWorker, after_s: float) -> None:
+    """Two hundred addresses: those that are missing are put on, and all of them announced."""
+    wire, watch = lab.observer(), lab.address_watch("n1")
+    addresses = tuple(f"192.0.2.{n}/32" for n in range(1, 201))
+    made = worker("n1", instance(advert_int_cs=20, addresses=addresses)).start()
+    wire.await_advert(5)
+    time.sleep(after_s)
+    made.kill()
+    made.start()
+    wait_until(
+        lambda: len(lab.addresses("n1", "e0") & {a[:-3] for a in addresses}) == 200, 5, "all addresses"
+    )
+    wait_until(lambda: len({str(g.sender) for g in wire.garps()}) == 200, 5, "all announced")
+    assert wire.adverts(active=False) == []
+    assert all(event.added for event in watch.take())
+    made.stop()
+    assert not lab.addresses("n1", "e0") & {a[:-3] for a in addresses}
+
+
 def test_fresh_start_removes_what_was_left_over(lab: Lab, worker: MakeWorker) -> None:
     """An address in the kernel has no age: nobody is master because of it."""
     lab.ip("n1", "addr", "add", f"{VIP}/24", "dev", "e0")
