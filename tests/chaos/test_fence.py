@@ -14,9 +14,10 @@ from functools import partial
 
 import pytest
 
-from tests.chaos.pairs import VIP, Pair, fence_s, in_parallel, kill, pair_config, rounds, stalls
+from tests.chaos.pairs import VIP, Pair, fence_s, in_parallel, kill, pair_config, rounds, stalls, told
 from tests.lab import conf
 from tests.lab.daemons import Daemon
+from tests.lab.netlink import AddressWatch
 from tests.lab.programs import Program, ours
 from tests.lab.system import REPOSITORY, alive, wait_until
 
@@ -58,8 +59,10 @@ def _dies_at_every_start(count: int) -> list[str]:
             zero = pair.observer.await_advert(10, at, src="10.100.0.1", active=False)
             first = pair.observer.await_advert(10, at, src="10.100.0.2")
             stalled = stalls.longest_s(last, first.at)
-            if abs(zero.at - last - fence_s(adv)) > 0.03 + stalled:
-                complaints.append(f"released {zero.at - last:.3f} s after the last advert, F {fence_s(adv)}")
+            # Not before F, and in any case before a peer of priority 254 could have taken over.
+            released_s = zero.at - last
+            if not fence_s(adv) - 0.01 <= released_s <= 3 * adv + stalled:
+                complaints.append(f"released after {released_s:.3f} s, F {fence_s(adv)}, stall {stalled:.3f}")
             if first.at - zero.at > conf.skew_s(100, adv) + 0.05 + stalled:
                 complaints.append(f"peer needed {first.at - zero.at:.3f} s after the release")
             wait_until(lambda: pair.holders() == {"n2"}, 2, "only the peer holds the address")
@@ -72,6 +75,11 @@ def _dies_at_every_start(count: int) -> list[str]:
         if complaints:
             complaints.append(pair.log("n1")[-4000:])
     return complaints
+
+
+def _gone(watch: AddressWatch) -> bool:
+    """The address was taken off since the last look (it may be back by election)."""
+    return any(not event.added and str(event.address) == VIP for event in watch.take())
 
 
 # --- stopped for ten master-down times, then continued or killed --------------------------------------
@@ -92,6 +100,7 @@ def _stopped_too_long(count: int) -> list[str]:
             stopped = time.time()
             pair.observer.await_advert(10, stopped, src="10.100.0.2")
             time.sleep(10 * down_s)
+            watch = pair.lab.address_watch("n1")
             woken = time.time()
             # Each is continued or killed, in random order; a killed supervisor is started again.
             deeds = [(pid, random.choice((signal.SIGCONT, signal.SIGKILL))) for pid in pids]
@@ -102,8 +111,8 @@ def _stopped_too_long(count: int) -> list[str]:
             dead = (pids[0], signal.SIGKILL) in deeds
             if dead and (pids[1], signal.SIGKILL) not in deeds:
                 os.kill(pids[1], signal.SIGCONT)
-            wait_until(lambda: "n1" not in pair.holders(), 5, "n1 withdrew")
-            time.sleep(2 * adv)
+            wait_until(partial(_gone, watch), 5, f"n1 withdrew after {deeds}")
+            time.sleep(5 * adv)
             early = [
                 frame.at - woken
                 for frame in pair.observer.adverts(
@@ -209,7 +218,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     total = rounds(20)
     labs = min(LABS, total)
     names = [name for _ in range(labs) for name in wanted]
-    jobs = [partial(CASES[name], -(-total // labs)) for name in names]
+    jobs = [partial(told, CASES[name], -(-total // labs)) for name in names]
     found: dict[str, list[str]] = {name: [] for name in wanted}
     for name, complaints in zip(names, in_parallel(jobs, 8), strict=True):
         found[name] += complaints

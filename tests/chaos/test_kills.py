@@ -115,7 +115,8 @@ def test_adverts_go_on_before_the_fence(
     worst_gap = max(b.advert_gap_s for b in judged)
     print(
         f"\n{how} of vrrp at advert_int {advert_int}: next advert after {median * 1000:.1f} ms (median, "
-        f"worst {max(nexts) * 1000:.0f}), longest gap {worst_gap * 1000:.0f} of {fence_s(advert_int) * 1000:.0f} ms"
+        f"worst {max(nexts) * 1000:.0f}), longest gap {worst_gap * 1000:.0f} ms"
+        f" of {fence_s(advert_int) * 1000:.0f}"
     )
     if how == "kill":
         assert median < 0.1

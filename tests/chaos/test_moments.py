@@ -20,7 +20,7 @@ from ipaddress import ip_address
 import pytest
 
 from supervisor.operator import OperatorError
-from tests.chaos.pairs import VIP, Pair, in_parallel, kill, pair_config, rounds, stalls
+from tests.chaos.pairs import VIP, Pair, in_parallel, kill, pair_config, rounds, stalls, told
 from tests.lab import conf
 from tests.lab.programs import Program
 from tests.lab.system import REPOSITORY, wait_until
@@ -347,7 +347,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     total = rounds(20)
     labs = min(LABS, total)
     names = [name for _ in range(labs) for name in wanted]
-    jobs = [partial(CASES[name], -(-total // labs)) for name in names]
+    jobs = [partial(told, CASES[name], -(-total // labs)) for name in names]
     found: dict[str, list[str]] = {name: [] for name in wanted}
     for name, complaints in zip(names, in_parallel(jobs, 12), strict=True):
         found[name] += complaints
