@@ -99,21 +99,12 @@ class Publisher:
                     continue
             # Reading EVENTS re-arms the descriptor; without it a wake-up would be lost.
             events = int(self._socket.getsockopt(zmq.EVENTS))
-            if events & zmq.POLLIN:
-                self._discard()
-                continue
             if not events & zmq.POLLOUT:
                 return False
             if sent >= limit:
                 return self.outbox.peek(now) is not None
             if message is None:
                 return False
-
-    def _discard(self) -> None:
-        try:
-            self._socket.recv_multipart(zmq.DONTWAIT)
-        except zmq.Again:
-            pass
 
     @property
     def problems(self) -> tuple[int, str]:

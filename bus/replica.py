@@ -439,7 +439,9 @@ class StreamReplica:
     def _account_former(cursor: _Cursor, owner: Owner, came: dict[int, set[int]], epoch: int) -> int | None:
         """Losses of incarnations that ended while we did not listen; None when the broker cannot know."""
         ends = {incarnation: (last, whole) for incarnation, last, whole in owner.former}
-        last, whole = ends.pop(cursor.incarnation, (0, False))
+        if cursor.incarnation not in ends:
+            return None
+        last, whole = ends.pop(cursor.incarnation)
         if not whole and cursor.born_epoch != epoch:
             return None
         cursor.seen |= {number for number in came.get(cursor.incarnation, ()) if number > cursor.last}

@@ -76,6 +76,12 @@ def test_nothing_counts_before_the_announcement_of_this_epoch() -> None:
     assert broker.status("s.checker", 100.0).missing == ()
 
 
+def test_an_incarnation_0_has_to_announce_as_well() -> None:
+    broker = opened("checker")
+    assert broker.receive("checker", forged(incarnation=0), 100.0) == []
+    assert rows_of(broker, "s.checker") == {}
+
+
 def test_what_a_successor_does_not_announce_becomes_a_tombstone() -> None:
     broker = opened("checker")
     first, second = Outbox(role="checker", incarnation=1), Outbox(role="checker", incarnation=2)

@@ -146,6 +146,25 @@ def test_events_that_happen_during_an_announcement_come_after_it() -> None:
     assert late.number == 2
 
 
+def test_younger_events_may_overtake_the_end_of_an_announcement() -> None:
+    """The ring turns over while we announce: END must cover what was sent instead."""
+    outbox = open_outbox("vrrp", events_kept=3)
+    for number in (1, 2, 3):
+        event(outbox, number)
+    outbox.announce(2)
+    for _ in range(2):  # BEGIN and event 1
+        outbox.peek(1.0)
+        outbox.pop()
+    for number in (4, 5, 6, 7):
+        event(outbox, number)
+    sent = [decode(data) for data in said(outbox)]
+    numbers = [change.number for change in sent if isinstance(change, Change)]
+    [end] = [message for message in sent if isinstance(message, End)]
+    before = [change.number for change in sent[: sent.index(end)] if isinstance(change, Change)]
+    assert numbers == [5, 6, 7]
+    assert end.last["e.vrrp"] == max(before)
+
+
 def test_a_storm_of_states_does_not_hold_up_events() -> None:
     outbox = Outbox(role="checker", incarnation=1)
     outbox.announce(1)

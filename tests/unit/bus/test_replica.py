@@ -6,8 +6,18 @@ from itertools import pairwise
 
 import pytest
 
-from bus.envelope import Owner, StreamStatus
-from bus.replica import Announced, EventHappened, Fresh, Gap, Snapshot, Stale, StreamReplica
+from bus.envelope import Owner, SnapshotBegin, SnapshotEnd, StreamStatus
+from bus.replica import (
+    Announced,
+    Ask,
+    EventHappened,
+    Fresh,
+    Gap,
+    Snapshot,
+    Stale,
+    StreamReplica,
+    Update,
+)
 from tests.unit.bus.world import World
 
 
@@ -145,6 +155,122 @@ def test_the_first_picture_of_events_is_the_recent_past() -> None:
         world.speak()
         world.settle()
     assert not any(isinstance(update, Gap) for update in reader.updates)
+
+
+def test_a_lost_tail_is_seen_by_the_beat() -> None:
+    world = World(5, deletions=False)
+    reader, events = world.join("s.checker"), world.join("e.checker")
+    world.settle()
+    for _ in range(10):
+        world.speak()
+    world.send(100)
+    world.work(100)
+    for one in (reader, events):
+        one.pipe.clear()
+    assert reader.mirror != world.truth()
+    world.settle()
+    assert reader.mirror == world.truth()
+    assert events.lost == 0  # the events were replayed
+    assert len(events.told) == world.outbox.last_numbers["e.checker"]
+
+
+def test_a_new_epoch_is_seen_by_the_beat_alone() -> None:
+    world = World(6)
+    reader = world.join("s.checker")
+    world.settle()
+    world.kill_broker()
+    assert reader.subscribed == set()
+    world.now += 1.0
+    for frames in world.broker.tick(world.now):
+        reader.deliver(frames)
+    while reader.pipe and not reader.subscribed:
+        reader.read(1)
+    assert len(reader.subscribed) == 1  # it has asked again
+
+
+def test_joining_in_the_middle_of_an_announcement_is_no_loss() -> None:
+    """The numbers come with holes there: those of values that were replaced long ago."""
+    world = World(7, deletions=False)
+    world.join("s.checker")
+    for _ in range(60):
+        world.speak()
+        world.send(10)
+        world.work(10)
+    world.settle()
+    world.kill_broker()
+    world.send(3)  # BEGIN and two of the records
+    world.work(3)
+    late = [world.join("s.checker"), world.join("e.checker")]
+    for one in late:
+        one.read(1000)
+        assert one.first is not None
+    world.settle()
+    assert [(one.lost, one.unknowable) for one in late] == [(0, 0), (0, 0)]
+    assert late[0].mirror == world.truth()
+
+
+def loaded(replica: StreamReplica, standing: StreamStatus, now: float = 1.0) -> list[Update]:
+    """An empty snapshot, as the answer to what the replica has asked."""
+    [ask] = [request for request in replica.requests if isinstance(request, Ask)][-1:]
+    replica.requests.clear()
+    replica.snapshot(ask.nonce, SnapshotBegin(status=standing, rows=0), now)
+    return replica.snapshot(ask.nonce, SnapshotEnd(rows=0), now)
+
+
+def standing(
+    incarnation: int, last: int, *former: tuple[int, int, bool], epoch: int = 1, rev: int = 9
+) -> StreamStatus:
+    owner = Owner(incarnation=incarnation, last=last, open=False, silent_s=0.0, former=former)
+    return StreamStatus(epoch=epoch, rev=rev, missing=(), owners={"checker": owner})
+
+
+@pytest.mark.parametrize(
+    ("later", "lost"),
+    [
+        (standing(1, 5, rev=10), 0),
+        (standing(1, 8, rev=10), 3),
+        (standing(3, 2, (1, 7, True), (2, 4, True), rev=20), 2 + 4 + 2),
+        (standing(3, 2, (1, 7, False), (2, 4, False), rev=20), 2 + 4 + 2),
+        (standing(3, 2, (2, 4, True), rev=20), None),
+        (standing(2, 2, epoch=2), None),
+        (standing(2, 2, (1, 6, False), epoch=2), None),
+        (standing(2, 0, (1, 6, True), epoch=2), 1),
+        (standing(1, 6, epoch=2), 1),
+    ],
+)
+def test_what_an_absence_has_cost(later: StreamStatus, lost: int | None) -> None:
+    """Seen up to number 5 of incarnation 1 in epoch 1; then nothing until ``later``."""
+    replica = StreamReplica("s.checker", nonce_prefix="n")
+    replica.start(0.0)
+    loaded(replica, standing(1, 5))
+    replica.beat(later, 1.0)
+    gaps = [update.lost for update in loaded(replica, later) if isinstance(update, Gap)]
+    assert gaps == ([] if lost == 0 else [lost])
+
+
+def test_an_incarnation_that_dies_in_the_middle_of_its_announcement() -> None:
+    """Known from an earlier epoch, nobody can say what it still had to tell; a fresh one had nothing."""
+    world = World(8)
+    reader = world.join("s.checker")
+    for _ in range(20):
+        world.speak()
+    world.settle()
+    world.kill_publisher()
+    world.send(2)
+    world.work(10)
+    reader.read(1000)
+    world.kill_publisher()
+    world.settle()
+    assert (reader.lost, reader.unknowable) == (0, 0)
+    world.kill_broker()
+    world.send(2)
+    world.work(10)
+    world.beat()
+    reader.read(1000)
+    world.kill_publisher()
+    world.settle()
+    assert reader.unknowable == 1
+    assert reader.mirror == world.truth()
 
 
 def status(silent_s: float, *, epoch: int = 1, owned: bool = True) -> StreamStatus:
