@@ -20,6 +20,7 @@ SERVICE, SERVER = states(CONFIG, DECISION, DECISION.table, {}, "")
     ("record", "change", "same"),
     [
         (SERVICE, {"in_kernel": False}, False),
+        (replace(SERVICE, in_kernel=False), {}, True),
         (SERVICE, {"quorum_up": False}, False),
         (SERVICE, {"sorry_active": True}, False),
         (SERVICE, {"weight_up": 7, "reason": "other words"}, True),
