@@ -10,6 +10,7 @@ the last advert (silent), the Skew_Time after the advert of priority 0 (graceful
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
@@ -49,12 +50,22 @@ def graceful(program: Program, params: Params) -> Result:
     interval_s = params["advert_int"]
     with settled_pair(program, interval_s, PRIORITIES) as pair:
         lab, wire = pair.lab, pair.wire
+        ended_at: list[float] = []
+
+        def watch() -> None:
+            pair.master.wait(None)
+            ended_at.append(time.time())
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
         term_at = pair.master.terminate()
         zero = wire.await_advert(5, term_at, src=lab.address("n1"), priority=0)
         advert = wire.await_advert(10, term_at, src=lab.address("n2"), active=True)
         garp = wire.await_garp(5, term_at, mac=lab.mac("n2"))
-        pair.master.wait(15)
-        exit_at = time.time()
+        watcher.join(15)
+        if not ended_at:
+            raise TimeoutError("the master's process did not end within 15 s of SIGTERM")
+        exit_at = ended_at[0]
         time.sleep(0.2)
         answers = pair.pings.stop()
         window = [a for a in answers if term_at <= a.sent_at <= max(advert.at, exit_at) + 0.05]

@@ -151,8 +151,11 @@ class Daemon:
             os.kill(self.parent_pid, signal.SIGTERM)
         return at
 
-    def wait(self, timeout_s: float = 15) -> int:
-        """Wait for the parent's end; returns its status (negative: signal)."""
+    def wait(self, timeout_s: float | None = 15) -> int:
+        """Wait for the parent's end; returns its status (negative: signal).
+
+        Without a time-out it returns at once at the end; with one, up to 50 ms later.
+        """
         assert self.process is not None, "the daemon was never started"
         return self.process.wait(timeout_s)
 
