@@ -56,8 +56,10 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, what: s
     except OSError as error:
         raise SetupError(f"{what}: cannot run {command[0]}: {error.strerror}") from None
     if done.returncode:
-        words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        tail = "\n".join("    " + line for line in words[-12:])
+        lines = (done.stdout + done.stderr).splitlines()
+        noise = ("Ign:", "Hit:", "Get:", "Reading package lists", "W: ")
+        words = dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith(noise))
+        tail = "\n".join("    " + line for line in list(words)[-6:])
         raise SetupError(f"{what}: {Path(command[0]).name} failed with status {done.returncode}\n{tail}")
     return done.stdout
 

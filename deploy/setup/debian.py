@@ -196,7 +196,7 @@ class AptRoot:
         self.update()
         for stale in self.archives.glob("*.deb"):
             stale.unlink()
-        say(f"downloading {', '.join(packages)} and what they need")
+        say(f"downloading {', '.join(packages)} with what that depends on")
         self._apt(
             "install", "--download-only", "--yes", "--no-install-recommends", "--no-remove", *packages,
             what=f"cannot download {' '.join(packages)}",

@@ -38,6 +38,7 @@ def prepare() -> None:
         raise SetupError("the test kernel needs patchelf, which could not be had (see above)")
     release = codename()
     apt = AptRoot("sid", sid_source(release), None)
+    apt.update()  # before the old kernel is thrown away
     with fresh(KERNEL):
         unpacked = KERNEL / "unpacked"
         say("unpacking (not installing) user-mode-linux from Debian sid: a kernel with IPVS for tests")

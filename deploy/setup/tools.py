@@ -109,6 +109,7 @@ def prepare() -> None:
         stamp(TOOLS, mark)
         return
     apt = AptRoot("system", debian_sources(codename()), SYSTEM_STATUS)
+    apt.update()  # before the old tools are thrown away
     refused: list[str] = []
     with fresh(TOOLS):
         root = TOOLS / "root"

@@ -36,12 +36,12 @@ HERE = Place(name="here")
 
 
 def refused_step(step: str) -> str | None:
-    """What set-up said when it could not do a step, on one line."""
+    """What set-up said first when it could not do a step."""
     try:
         why = json.loads(REFUSED.read_text()).get(step)
     except (OSError, ValueError, AttributeError):
         return None
-    return " ".join(str(why).split()) if why else None
+    return str(why).splitlines()[0] if why else None
 
 
 def _unshare(*, pids: bool) -> tuple[str, ...]:
