@@ -42,6 +42,7 @@ class Ignored:
 
     because: str
 
+
 _LOST_BY = {Rule.SUCCEEDED: Reason.SUCCEEDED}
 _UNREAD_LATENESS = 0.1
 """Part of the interval by which an advert may be late before what was received must be read first."""
@@ -69,17 +70,13 @@ class Instance(Router):
         if self.state is State.BACKUP and self._down_at is not None and now >= self._down_at:
             return self._down_timer_fired(now) if drained else [ReadPending()]
         if self.state is not State.MASTER:
-            if drained:
-                self._blind = False
             return []
         if self.stalled(now):
             if not drained:
                 return [ReadPending()]
-            queued, blind = tuple(self._stall_queue), self._blind
-            return self.after_stall(queued, now, blind)
-        if drained:
-            self._blind = False
-        elif self._advert_at is not None and now - self._advert_at > _UNREAD_LATENESS * self._interval_s():
+            return self.after_stall(tuple(self._stall_queue), now, self._gap_at is not None)
+        late_s = 0.0 if self._advert_at is None else now - self._advert_at
+        if not drained and late_s > _UNREAD_LATENESS * self._interval_s():
             # Late, if not by a stall: somebody better may have spoken meanwhile.
             return [ReadPending()]
         return self._master_timers(now)
@@ -92,7 +89,7 @@ class Instance(Router):
 
         ``wake`` calls it by itself with what ``handle`` has collected."""
         self._stall_queue.clear()
-        self._blind = False
+        self._gap_at = None
         self.counters.stalls += 1
         gap_s = self._gap_s(now) or 0.0
         plan = judge_mastership(
@@ -204,6 +201,8 @@ class Instance(Router):
     def _advert_as_backup(self, event: AdvertReceived, now: float) -> list[Effect]:
         effects = self._note_advert(event, now)
         advert, at = event.advert, min(event.received_at, now)
+        if self._gap_at is not None and at >= self._gap_at:
+            self._gap_at = None
         if advert.priority == 0:
             self.counters.priority_zero_received += 1
             self._down_at = at + self._profile.skew_s(self.priority, self.master_interval_cs)
@@ -246,14 +245,14 @@ class Instance(Router):
 
     def _down_timer_fired(self, now: float) -> list[Effect]:
         assert self._down_at is not None
-        if self._blind and not self._postponed:
+        if self._gap_at is not None and not self._postponed:
             # Adverts may have been lost, so silence proves nothing. Once only: a flood that overflows
             # the queue for ever must not keep the segment without a master.
-            self._blind = False
+            self._gap_at = None
             self._postponed = True
             self._down_at = now + self._down_s()
             return [SaveRecord(record=self.record(now), fence=self._fence())]
-        self._blind = False
+        self._gap_at = None
         if self.priority == OWNER_PRIORITY:
             reason = Reason.OWNER
         elif self._preempting:
@@ -291,6 +290,7 @@ class Instance(Router):
     def _master_timers(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
         if self._advert_at is not None and now >= self._advert_at:
+            self._gap_at = None
             effects += self._advertise(now)
         addresses = all_addresses(self.config)
         later: list[Effect] = []
@@ -580,8 +580,9 @@ class Instance(Router):
             effects += self._limiter.notice("vrrp.advert_remark", "warning", text, now, key=key)
         return effects
 
-    def _receive_gap(self, _event: ev.ReceiveGap, _now: float) -> list[Effect]:
-        self._blind = True
+    def _receive_gap(self, _event: ev.ReceiveGap, now: float) -> list[Effect]:
+        """Blind from here on, until an advert that came later was heard (BACKUP) or sent in time (MASTER)."""
+        self._gap_at = now
         return []
 
 

@@ -129,7 +129,8 @@ class Router:
         self._retry: tuple[VirtualAddress, ...] = ()
         self._retry_at: float | None = None
         self._unsent_own_advert_at: float | None = None
-        self._blind = False
+        self._gap_at: float | None = None
+        """Adverts may have been missed just before this instant (``ReceiveGap``)."""
         self._postponed = False
         self._verify_after_stall = False
         self._stall_queue: deque[AdvertReceived] = deque(maxlen=STALL_QUEUE_MAX)

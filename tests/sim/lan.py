@@ -282,7 +282,10 @@ class Node:
         while self.queue and self.instance is not None:
             self.perform(self.instance.handle(self._heard(*self.queue.popleft()), now))
         if self.instance is not None:
-            self.perform(self.instance.wake(now, drained=True))
+            effects = self.instance.wake(now, drained=False)
+            if effects and type(effects[0]) is self.lan.core.effects.ReadPending:
+                effects = self.instance.wake(now, drained=True)
+            self.perform(effects)
         self.arm()
 
     def feed(self, event: Any) -> None:

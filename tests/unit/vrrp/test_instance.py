@@ -288,6 +288,28 @@ def test_blind_backup_waits_one_more_down_timer_but_only_one() -> None:
     assert sent(instance.wake(T0 + 70, drained=True)) == [100]
 
 
+def test_a_gap_long_ago_is_no_gap() -> None:
+    instance = backup()
+    instance.handle(ev.ReceiveGap(detail="queue overflowed"), T0 + 1)
+    instance.handle(advert(200, T0 + 0.9), T0 + 1)
+    instance.handle(advert(200, T0 + 2), T0 + 2)
+    assert sent(instance.wake(T0 + 2 + DOWN_S, drained=True)) == [100]
+
+
+def test_an_advert_from_before_the_gap_does_not_end_it() -> None:
+    instance = backup()
+    instance.handle(ev.ReceiveGap(detail="suspended"), T0 + 60)
+    instance.handle(advert(200, T0 + 1), T0 + 60)
+    assert sent(instance.wake(T0 + 60, drained=True)) == []
+
+
+def test_a_master_that_has_spoken_since_the_gap_is_not_blind() -> None:
+    instance, at = master()
+    instance.handle(ev.ReceiveGap(detail="queue overflowed"), at + 0.5)
+    instance.wake(at + 1, drained=False)
+    assert sent(instance.wake(at + 9.5, drained=True)) == [100]
+
+
 # --- master ----------------------------------------------------------------------------------
 
 
