@@ -39,6 +39,7 @@ IMPURE = frozenset(
 
 PURE_PATTERNS = (
     *(f"bus.{name}" for name in ("broker", "codec", "envelope", "gate", "messages", "outbox")),
+    "bus.replica",
     *(f"checker_proc.{name}" for name in ("check", "fleet", "http", "ledger", "outcome", "pattern")),
     "checker_proc.schedule",
     *(f"ipvs_proc.{name}" for name in ("desired", "model", "reconcile")),

@@ -93,7 +93,7 @@ class Follower:
             named.add(envelope.get("key"))
             self.store(envelope, news or not self.first)
         for key in list(self.records):
-            if key not in named and self.owner[key] not in begin["missing"]:
+            if key not in named and not begin["owners"].get(self.owner[key], {"open": True})["open"]:
                 del self.records[key]
         if self.first:
             for pub, owner in begin["owners"].items():
