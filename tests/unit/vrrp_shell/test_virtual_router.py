@@ -1,0 +1,208 @@
+"""The shell of one router, with everything around it replaced and time standing still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, ip_interface
+from typing import Any
+
+import pytest
+
+from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance
+from vrrp_proc import packet, virtual_router
+from vrrp_proc.boxes import Ledger
+from vrrp_proc.effects import State
+from vrrp_proc.events import Event
+from vrrp_proc.links import LinkTable
+from vrrp_proc.loop import Loop
+from vrrp_proc.netlink import IFF_RUNNING, IFF_UP, AddressEvent, LinkEvent
+from vrrp_proc.packet import Datagram
+from vrrp_proc.sockets import Received
+from vrrp_proc.virtual_router import VirtualRouter, read_note
+
+OWN, PEER, GROUP = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), IPv4Address("224.0.0.18")
+CONFIG = VrrpInstance(
+    name="VI",
+    interface="e0",
+    virtual_router_id=51,
+    family=4,
+    version=3,
+    state="BACKUP",
+    priority=100,
+    advert_int_cs=100,
+    virtual_addresses=(VirtualAddress(interface=ip_interface("192.0.2.100/24"), dev="e0"),),
+)
+
+
+class FakeSocket:
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        self.error: OSError | None = None
+
+    def send(self, data: bytes, destination: str) -> OSError | None:
+        assert destination == str(GROUP)
+        if self.error is None:
+            self.sent.append(data[22])
+        return self.error
+
+
+class FakeWork:
+    """Notes what is asked of the kernel, in order with the adverts."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def install(self, *_: object) -> None:
+        self.asked.append("install")
+
+    def withdraw(self, *_: object) -> None:
+        self.asked.append("withdraw")
+
+    def verify(self, *_: object) -> None:
+        self.asked.append("verify")
+
+    def announce(self, *_: object) -> None:
+        self.asked.append("announce")
+
+
+class FakeHost:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.loop = Loop(lambda: self.now)
+        self.links = LinkTable()
+        self.links.load(
+            [LinkEvent(index=7, name="e0", flags=IFF_UP | IFF_RUNNING, mtu=1500, mac=b"\x02\0\0\0\0\x01")],
+            [AddressEvent(index=7, address=OWN, prefix_length=24, flags=0, scope=0, by_port=0)],
+        )
+        self.ledger = Ledger(None)
+        self.notes: list[bytes] = []
+        self.ledger.log = self.notes.append  # type: ignore[method-assign, assignment]
+        self.work = FakeWork()
+        self.globals = GlobalDefs()
+        self.socket: FakeSocket | None = FakeSocket()
+        self.waiting: Callable[[], None] = lambda: None
+        self.logged: list[tuple[str, str]] = []
+        self.transitions: list[str] = []
+
+    def send_socket(self, _interface: str, _family: int) -> FakeSocket | None:
+        return self.socket
+
+    def deaf(self, _interface: str, _family: int) -> str | None:
+        return None
+
+    def drain(self, _interface: str, _family: int) -> None:
+        self.waiting()
+
+    def suspended_s(self) -> float:
+        return 0.0
+
+    def advert_sent(self) -> None:
+        pass
+
+    def transition(self, _router: VirtualRouter, effect: Any) -> None:
+        self.transitions.append(effect.to_state.value)
+
+    def resumed(self, _router: VirtualRouter, _effect: Any) -> None:
+        pass
+
+    def changed(self, _router: VirtualRouter) -> None:
+        pass
+
+    def log(self, level: str, event_id: str, **_fields: Any) -> None:
+        self.logged.append((level, event_id))
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
+    made = FakeHost()
+    monkeypatch.setattr(virtual_router, "boottime", lambda: made.now)
+    yield made
+    made.loop.close()
+
+
+def _router(host: FakeHost) -> VirtualRouter:
+    router = VirtualRouter(host, CONFIG, 1, 0)  # type: ignore[arg-type]
+    router.look()
+    router.start((), blind=False)
+    return router
+
+
+def _advert(host: FakeHost, priority: int, source: IPv4Address = PEER) -> Received:
+    payload = packet.encode(CONFIG, priority, source, GROUP)
+    return Received(Datagram(payload=payload, source=source, destination=GROUP, ttl=255), host.now)
+
+
+def _pass(host: FakeHost, seconds: float) -> None:
+    host.now += seconds
+    host.loop.turn(block=False)
+
+
+def test_takeover_is_advert_then_addresses_then_announcements(host: FakeHost) -> None:
+    router = _router(host)
+    host.work.asked.clear()
+    _pass(host, 3.7)
+    assert host.socket is not None
+    assert host.socket.sent == [100]
+    assert host.work.asked == ["install", "announce"]
+    assert router.core is not None
+    assert router.core.state is State.MASTER
+
+
+def test_what_waits_in_the_socket_is_read_before_an_election(host: FakeHost) -> None:
+    router = _router(host)
+    host.waiting = lambda: router.hear(_advert(host, 200))
+    _pass(host, 3.7)
+    assert host.socket is not None
+    assert host.socket.sent == []
+    assert host.transitions == ["BACKUP"]
+    host.waiting = lambda: None
+    _pass(host, 3.7)
+    assert host.transitions == ["BACKUP", "MASTER"]
+
+
+def test_our_own_advert_come_back_is_nothing(host: FakeHost) -> None:
+    router = _router(host)
+    before = len(host.notes)
+    router.hear(_advert(host, 255, source=OWN))
+    assert len(host.notes) == before
+
+
+def test_advert_that_could_not_leave_is_told_to_the_core(host: FakeHost) -> None:
+    assert host.socket is not None
+    host.socket.error = OSError(100, "Network is down")
+    _router(host)
+    _pass(host, 3.7)
+    assert ("error", "vrrp.advert_not_sent") in host.logged
+    assert host.socket.sent == []
+    host.socket.error = None
+    _pass(host, 1.0)
+    assert host.socket.sent == [100]  # tried again when the next one is due
+
+
+def test_lost_link_takes_the_addresses_off(host: FakeHost) -> None:
+    router = _router(host)
+    _pass(host, 3.7)
+    host.work.asked.clear()
+    host.links.apply(LinkEvent(index=7, name="e0", flags=IFF_UP, mtu=1500, mac=b"\x02\0\0\0\0\x01"))
+    router.links_changed()
+    assert host.transitions[-1] == "FAULT"
+    assert host.work.asked == ["withdraw"]
+    router.links_changed()
+    assert host.transitions.count("FAULT") == 1
+
+
+def test_inputs_are_in_the_flight_recorder(host: FakeHost) -> None:
+    router = _router(host)
+    router.hear(_advert(host, 200))
+    texts = [read_note(note)[2] for note in host.notes]
+    assert texts == ["Startup", "advert priority 200 from 10.0.0.2"]
+    assert read_note(host.notes[-1])[:2] == (1000.0, 0)
+    with pytest.raises(ValueError, match="no flight-recorder entry"):
+        read_note(b"")
+
+
+def test_longest_notes_fit_the_ring(host: FakeHost) -> None:
+    router = _router(host)
+    for kind in Event.__args__:
+        assert len(virtual_router._NOTE.pack(0.0, 0, 2) + kind.__name__.encode()) <= 56
+    assert router.core is not None
