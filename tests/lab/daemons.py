@@ -55,6 +55,7 @@ class Daemon:
             str(self.config_file),
             *shlex.split(DEFAULT_FLAGS if flags is None else flags),
             *pid_flags,
+            *(["--run-dir", str(folder / "run")] if program.run_dir else []),
         ]
         self.process: subprocess.Popen[bytes] | None = None
         self.started_at = 0.0

@@ -40,6 +40,12 @@ _QUIET_IPV6 = {  # addresses usable at once and nothing said that nobody asked f
 }
 
 
+def _scratch() -> pathlib.Path:
+    """Where the folders of labs are: in memory if possible, as a daemon's run directory is in earnest."""
+    shm = pathlib.Path("/dev/shm")
+    return shm if os.access(shm, os.W_OK) else pathlib.Path(tempfile.gettempdir())
+
+
 class Lab:
     """Nodes joined by bridges in a namespace of their own, the switch.
 
@@ -66,7 +72,7 @@ class Lab:
         self.prefix = prefix or f"pk{os.getpid()}x{next(_numbers)}"
         self.keep = keep
         self.keep_logs = keep_logs
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.prefix}-", dir=_scratch()))
         self.dir.chmod(0o711)  # daemons that drop privileges reach their own folder
         self.daemons: list[Daemon] = []
         self._names: list[str] = []
@@ -186,7 +192,7 @@ class Lab:
                 send_signal(pids, signal.SIGKILL)
                 time.sleep(0.01)
             run("ip", "netns", "del", name, check=False)
-        for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{prefix}-*"):
+        for folder in _scratch().glob(f"{prefix}-*"):
             shutil.rmtree(folder, ignore_errors=True)
         return bool(names)
 

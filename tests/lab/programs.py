@@ -19,18 +19,21 @@ class Program:
 
     name: str
     argv: tuple[str, ...]
+    run_dir: bool = False
+    """Takes ``--run-dir``: then all it leaves behind when it is killed goes with the lab."""
 
 
 def ours() -> Program:
     """pykeepalived from this tree."""
     installed = REPOSITORY / ".venv/bin/pykeepalived"
     if installed.exists():
-        return Program(name="pykeepalived", argv=(str(installed),))
+        return Program(name="pykeepalived", argv=(str(installed),), run_dir=True)
     if not (REPOSITORY / "supervisor/cli.py").exists():
         raise LabError("pykeepalived has no entry point (supervisor/cli.py); run ./run setup")
     return Program(
         name="pykeepalived",
         argv=("env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "supervisor.cli"),
+        run_dir=True,
     )
 
 
