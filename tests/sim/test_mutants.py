@@ -100,6 +100,9 @@ MUTANTS = {
     ),
     "resume without age check": _resume("if gap_s < survival_s(", "if gap_s * 0 < survival_s("),
     "resume blind": _resume("    if blind:\n", "    if False:\n"),
+    "who was succeeded goes on at once": _resume(
+        "if foreign and own_priority != OWNER_PRIORITY:", "if False:"
+    ),
     "resume sends priority 0": _instance(
         "effects = self._advertise(now)\n        effects.append(self._verify())",
         "effects = [self._send(0), *self._advertise(now), self._verify()]",

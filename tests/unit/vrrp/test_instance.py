@@ -444,6 +444,20 @@ def test_act_15_link_loss_takes_the_addresses_off_without_priority_0() -> None:
     assert state_of(instance) is State.FAULT
 
 
+def test_trk_01_own_priority_goes_out_with_the_next_advert_of_the_grid() -> None:
+    instance, at = master()
+    assert sent(instance.handle(ev.PriorityChanged(priority=40, detail="track"), at + 0.2)) == []
+    assert instance.next_deadline() == at + 1
+    assert sent(instance.wake(at + 1, drained=True)) == [40]
+
+
+def test_tmr_04_only_one_of_the_two_timers_runs() -> None:
+    instance, at = master()
+    assert (instance.record(at).down_at, instance.record(at).advert_at) == (None, at + 1)
+    instance.handle(advert(200, at + 0.5), at + 0.5)
+    assert (instance.record(at).down_at, instance.record(at).advert_at) == (at + 0.5 + DOWN_S, None)
+
+
 def test_arp_07_second_burst_and_refresh() -> None:
     instance, at = master(garp_master_delay_s=5, garp_master_refresh_s=60, garp_master_refresh_repeat=2)
     bursts = [

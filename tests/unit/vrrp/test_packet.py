@@ -73,6 +73,50 @@ LIST_ONLY = "v2-other-vip"
 """RX-10: like keepalived, a differing address list is remarked upon and never drops the packet."""
 
 
+ROWS = {
+    Reason.AUTH_MISMATCH: "FLD-07",
+    Reason.CHECKSUM: "RX-04",
+    Reason.INTERVAL: "RX-08",
+    Reason.AUTH_TYPE: "FLD-07",
+    Reason.AUTH_FAILURE: "RX-07",
+    Reason.TTL: "IP-07",
+    Reason.PACKET_LENGTH: "RX-02",
+    Reason.INTERVAL_ZERO: "FLD-11",
+    Reason.COUNT_ZERO: "FLD-06",
+    Reason.VERSION: "RX-01",
+    Reason.TYPE: "FLD-02",
+    Reason.VRID: "RX-05",
+    Reason.UNICAST_SOURCE: "UNI-02",
+    Reason.FIRST_NOT_LINK_LOCAL: "FLD-18",
+}
+ROWS_OF_ACCEPTED = {
+    "v2-none-1vip": "FLD-12",
+    "v2-pass-8": "AUT-01",
+    "v2-pass-short": "AUT-01",
+    "v2-none-3vip": "FLD-16",
+    "v2-prio0": "FLD-04",
+    "v2-other-vip": "RX-10",
+    "v3-4-pseudo": "FLD-14",
+    "v3-4-message-only": "FLD-13",
+    "v3-4-message-only-to-default": "FLD-13",
+    "v3-4-3vip-100ms": "FLD-10",
+    "v3-4-prio0": "FLD-04",
+    "v3-4-owner": "FLD-04",
+    "v3-4-maxint": "RX-09",
+    "v3-4-rsvd-set": "FLD-09",
+    "v3-4-unicast": "UNI-01",
+    "v3-4-unicast-ttl10": "IP-07",
+    "v3-6-2vip": "FLD-15",
+    "v3-6-prio0": "FLD-15",
+    "hmac-v3-4-missing": "HMC-08",
+}
+
+
+def row_and_name(name: str) -> str:
+    """``FLD-11-v3-4-int0``: the rule's row, then the vector."""
+    return f"{ROWS[REASONS[name]] if name in REASONS else ROWS_OF_ACCEPTED[name]}-{name}"
+
+
 def receiver(vector: dict[str, Any]) -> VrrpInstance:
     """The receiver_config of a vector as our model."""
     wanted = vector["receiver_config"]
@@ -107,7 +151,7 @@ def datagram(vector: dict[str, Any]) -> Datagram:
     )
 
 
-@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize("name", VECTORS, ids=row_and_name)
 def test_vector_is_judged_as_the_rfcs_say(name: str) -> None:
     vector = VECTORS[name]
     got = accept(receiver(vector), datagram(vector))
