@@ -25,7 +25,7 @@ from checker_proc.capabilities import KEYWORDS, required_capabilities
 from checker_proc.check import Step
 from checker_proc.fleet import Entry, Fleet, Launch
 from checker_proc.http import RequestError, build_request
-from checker_proc.ledger import Kept, Ledger
+from checker_proc.ledger import CHECKS_PER_RECORD, Kept, Ledger
 from checker_proc.outcome import Outcome, Reason, Verdict
 from checker_proc.pattern import PatternError, compile_pattern
 from checker_proc.probes import PROBES
@@ -37,7 +37,7 @@ from worker.blackbox import BlackBox, BoxError
 from worker.clock import boottime
 from worker.context import WorkerContext
 
-__all__ = ["main", "required_capabilities"]
+__all__ = ["main", "required_capabilities", "required_records"]
 """All that the supervisor may know of this package."""
 
 MAX_ATTEMPTS = 4000
@@ -363,6 +363,11 @@ def where(check: Check, keyword: str) -> str:
     """Place of a keyword (or else of the block) as file:line:column; the server when that is unknown."""
     place = check.places.get(keyword) or check.places.get("")
     return str(place) if place is not None else f"{check.kind} of {check.real_server}"
+
+
+def required_records(wanted: CheckerSlice) -> int:
+    """Records of the black box that the progress of these checks fills."""
+    return -(-len({check.check_id for check in wanted.checks}) // 1)
 
 
 def attempts_budget() -> int:

@@ -97,7 +97,6 @@ class Supervisor:
         self._set_up()
         self.reload.current = Generation(1, first)
         for role in self.wanted_roles():
-            self.fit_box(role, first.manifest.records.get(role, 0))
             self.start_role(role)
         while True:
             wait_s = self._wait_time()
@@ -123,7 +122,7 @@ class Supervisor:
 
     def _set_up(self) -> None:
         fork.set_title("pyka-supervisor")
-        fork.set_oom_score(table.OOM_SCORE["supervisor"])
+        self._say_what_is_denied(out_of_memory=fork.set_oom_score(table.OOM_SCORE["supervisor"]))
         # An orphan (a worker's child, or anybody's when we are PID 1) comes to us to be reaped.
         with contextlib.suppress(OSError):
             fork._libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
@@ -157,6 +156,24 @@ class Supervisor:
         gc.collect()
         gc.freeze()
 
+    def _say_what_is_denied(self, *, out_of_memory: bool) -> None:
+        """What this environment (a container, an ordinary user) withholds: said once, and lived with."""
+        shared = table.shared_user()
+        if shared:
+            self.log.warning(
+                "start.limited",
+                what="a user of its own for each worker",
+                why=shared,
+                meaning="workers keep the supervisor's user; each still drops the capabilities it can do without",
+            )
+        if not out_of_memory:
+            self.log.warning(
+                "start.limited",
+                what=f"oom_score_adj {table.OOM_SCORE['supervisor']}",
+                why="missing capability: SYS_RESOURCE",
+                meaning="the kernel may choose these processes when memory runs out, as any other",
+            )
+
     def _clean_up_after_predecessor(self) -> None:
         ended = janitor.end_left_over_workers(self.run_dir.path, patience_s=0.3)
         slots, problems = janitor.clean_ledger(self.run_dir.box("vrrp"))
@@ -178,25 +195,37 @@ class Supervisor:
             row.kept["listen:out"] = table.listener(self.run_dir.socket("out"), row.uid, 0o666)
         return row
 
-    def fit_box(self, role: str, records: int) -> bool:
-        """Make sure the role's black box holds ``records``; True when a larger one replaced it."""
-        row = self.table[role]
-        if role not in table.BOXED or (row.box is not None and row.box.records >= records):
-            return False
-        old, old_fd = row.box, row.box_fd
-        row.box_fd = self._make_box(role, max(256, 1 << (2 * records - 1).bit_length()))
-        row.box = BlackBox.attach(row.box_fd)
-        if old is None or old_fd is None:
-            return False
-        row.box.take_over(old)
-        old.close()
-        os.close(old_fd)
-        return True
+    def box_is_too_small(self, row: Process) -> bool:
+        """Whether the configuration in force needs more records than the role's black box has."""
+        return row.box is not None and row.box.records < self.reload.current.records.get(row.role, 0)
 
-    def _make_box(self, role: str, records: int) -> int:
+    def _fit_box(self, row: Process) -> None:
+        """See to it that a role about to start has a black box that is large enough.
+
+        Only while no incarnation lives: what it wrote after the copy would be lost.
+        """
+        if row.role not in table.BOXED or (row.box is not None and not self.box_is_too_small(row)):
+            return
+        records = self.reload.current.records.get(row.role, 0)
+        old, old_fd = row.box, row.box_fd
+        path = self.run_dir.box(row.role)
+        # A file under its final name is complete: `pykeepalived fence` may need it at any moment.
+        young = path.with_name(f"{path.name}.new") if path else None
+        fd = self._make_box(row.role, max(256, 1 << (2 * records - 1).bit_length()), young)
+        box = BlackBox.attach(fd)
+        if old is not None:
+            pass
+        if path is not None and young is not None:
+            with contextlib.suppress(OSError):  # none there: it is in memory only, as was said
+                pass
+        row.box, row.box_fd = box, fd
+        if old is not None and old_fd is not None:
+            old.close()
+            os.close(old_fd)
+
+    def _make_box(self, role: str, records: int, path: Path | None) -> int:
         undo_bytes = 1 << 20 if role == "vrrp" else 4096
         slots = 1024 if role == "vrrp" else 1
-        path = self.run_dir.box(role)
         ring = 4096 if role == "vrrp" else 256
         try:
             return BlackBox.create(role, path, slots=slots, records=records, undo_bytes=undo_bytes, ring=ring)
@@ -208,6 +237,9 @@ class Supervisor:
                 why=error.strerror,
                 meaning="'pykeepalived fence' cannot clean up if every process is killed",
             )
+            if path is not None:
+                with contextlib.suppress(OSError):  # half made
+                    pass
             return BlackBox.create(role, None, slots=slots, records=records, undo_bytes=undo_bytes, ring=ring)
 
     def _tear_down(self) -> None:
@@ -245,6 +277,7 @@ class Supervisor:
         row = self.table[role]
         current = self.reload.current
         try:
+            self._fit_box(row)
             table.spawn(
                 row,
                 run_dir=self.run_dir.path,

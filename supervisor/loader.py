@@ -13,14 +13,11 @@ import resource
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bus import codec
 from supervisor import fork
 from worker.control import ControlError, make_slice, read_slice
-
-if TYPE_CHECKING:
-    from keepalived_conf.model import Config
 
 WALL_LIMIT_S = 20.0
 CPU_LIMIT_S = 15
@@ -88,32 +85,25 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
     )
     found = {} if result.fatal else conf.slices(result.config)
     capabilities: dict[str, str] = {}
+    records = {"vrrp": len(result.config.vrrp_instances)}
     checks = found.get("checker")
     if isinstance(checks, CheckerSlice):
-        from checker_proc.process import required_capabilities
+        from checker_proc.process import required_capabilities, required_records
 
         capabilities["checker"] = " ".join(sorted(required_capabilities(checks)))
+        records["checker"] = required_records(checks)
     config = result.config
     manifest = Manifest(
         fatal=result.fatal,
         exit_status=conf.exit_status(result),
         findings=findings,
         roles=tuple(sorted(found)),
-        records=_records(result.config),
+        records=records,
         capabilities=capabilities,
         child_wait_time_s=config.globals.child_wait_time_s,
         summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers",
     )
     return manifest, {role: codec.dumps(slice_) for role, slice_ in found.items()}
-
-
-def _records(config: Config) -> dict[str, int]:
-    servers = [server for service in config.virtual_servers for server in service.real_servers]
-    return {
-        "vrrp": len(config.vrrp_instances),
-        "checker": sum(len(server.checks) for server in servers),
-        "ipvs": len(config.virtual_servers) + len(servers),
-    }
 
 
 class Loader:

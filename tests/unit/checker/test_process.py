@@ -9,7 +9,8 @@ import pytest
 
 from checker_proc.check import start
 from checker_proc.fleet import Entry
-from checker_proc.process import problem_of, required_capabilities, state_of, where
+from checker_proc.ledger import Ledger
+from checker_proc.process import problem_of, required_capabilities, required_records, state_of, where
 from keepalived_conf.model import CheckerSlice, GlobalDefs, HttpUrl, Place
 from tests.unit.checker.builders import http, tcp
 
@@ -28,6 +29,15 @@ from tests.unit.checker.builders import http, tcp
 def test_capabilities_follow_the_keywords(changes: dict[str, Any], wanted: tuple[str, ...]) -> None:
     checks = (tcp(1), tcp(2, **changes))
     assert required_capabilities(CheckerSlice(globals=GlobalDefs(), checks=checks)) == wanted
+
+
+@pytest.mark.parametrize(("checks", "records"), [(0, 0), (1, 1), (5, 1), (6, 2), (20, 4), (21, 5)])
+def test_records_are_asked_for_as_the_ledger_fills_them(checks: int, records: int) -> None:
+    wanted = [tcp(number) for number in range(checks)]
+    twice = (*wanted, *wanted)  # equal checks are one
+    assert required_records(CheckerSlice(globals=GlobalDefs(), checks=twice)) == records
+    ledger = Ledger(records)
+    assert all(ledger.put(check, start(up=True, first_at=1.0, now=0.0)) for check in twice)
 
 
 def test_a_check_that_cannot_run_is_named_with_its_place() -> None:

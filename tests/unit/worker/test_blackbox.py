@@ -38,6 +38,31 @@ def test_a_damaged_newest_copy_leaves_the_older_one(box: BlackBox) -> None:
     assert box.read(0) == b"old" * 20
 
 
+def test_a_larger_box_takes_over_everything(box: BlackBox) -> None:
+    for number in range(4):
+        box.write(7, bytes([number]) * 10)
+        box.set_undo(number, bytes([number]) * 100)
+        box.log(bytes([number]))
+    box.set_undo(0, b"again")
+    box.arm(3, 12.5, 13.5)
+    larger, other = (
+        BlackBox.attach(BlackBox.create(role, slots=16, records=20, ring=32, undo_bytes=4096))
+        for role in ("vrrp", "checker")
+    )
+    larger.take_over(box)
+    assert (larger.records, larger.read(7), larger.read(8), larger.read(19)) == (20, b"\3" * 10, None, None)
+    assert (larger.undo(0), larger.undo(2)) == (b"again", b"\2" * 100)
+    assert [slot.slot for slot in larger.armed()] == [3]
+    assert larger.recorded() == [b"\0", b"\1", b"\2", b"\3"]
+    larger.write(19, b"last")
+    larger.set_undo(5, b"x" * 3000)
+    assert (larger.undo(5), larger.undo(2)) == (b"x" * 3000, b"\2" * 100)
+    with pytest.raises(BoxError, match="same role"):
+        other.take_over(box)
+    with pytest.raises(BoxError, match="fewer records"):
+        box.take_over(larger)
+
+
 def test_every_reader_of_the_file_sees_it(tmp_path: Path) -> None:
     fd = BlackBox.create("vrrp", tmp_path / "box", slots=4, records=4, ring=4, undo_bytes=256)
     one, two = BlackBox.attach(fd), BlackBox.attach(fd)
