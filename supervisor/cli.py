@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,10 +133,12 @@ def _daemon(options: DaemonOptions) -> int:
 
 
 def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
-    from supervisor import rundir
+    from supervisor import fork, rundir
     from supervisor.systemd import Notifier
     from worker import log
 
+    # Until there are handlers, a HUP would end us, and process 1 of a container would not hear a TERM.
+    signal.pthread_sigmask(signal.SIG_BLOCK, fork.OPERATOR_SIGNALS)
     notifier = Notifier()
     log.configure(
         level="debug" if options.detail > 1 else options.log_level,
@@ -199,12 +203,20 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
     poll = select.poll()
     poll.register(loader.fileno(), select.POLLIN)
     loaded = None
-    if poll.poll(WALL_LIMIT_S * 1000):
+    late_at = time.monotonic() + WALL_LIMIT_S
+    told_to_stop = {signal.SIGTERM} if options.ignore_sigint else {signal.SIGTERM, signal.SIGINT}
+    while not (done := poll.poll(50)) and time.monotonic() < late_at:
+        if told_to_stop & signal.sigpending():
+            break
+    if done:
         loaded = loader.result()
     else:
         end_process(loader.pid)
     os.waitpid(loader.pid, 0)
     loader.close()
+    if loaded is None and told_to_stop & signal.sigpending():
+        logger.info("supervisor.stopped", why="signal while the configuration was read")
+        return None, 0
     if loaded is None:
         logger.error("config.unreadable", path=options.config, why="the loader ended without a result")
         return None, EXIT_CONFIG

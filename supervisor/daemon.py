@@ -139,16 +139,11 @@ class Supervisor:
             end.setblocking(False)
         self._wake = (wake_out, wake_in)
         signal.set_wakeup_fd(wake_in.fileno(), warn_on_full_buffer=False)
-        for number in (
-            signal.SIGCHLD,
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGHUP,
-            signal.SIGUSR1,
-            signal.SIGUSR2,
-        ):
+        for number in (signal.SIGCHLD, *fork.OPERATOR_SIGNALS):
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        # What came while we were starting is heard now: a reload or a stop is late, never lost.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, fork.OPERATOR_SIGNALS)
         self.watch(wake_out.fileno(), self._signalled)
         self.operator = OperatorServer(self.run_dir.socket("operator.sock"), self._command)
         self.watch(self.operator.fileno(), self._operator_connects)
@@ -164,7 +159,7 @@ class Supervisor:
                 "start.limited",
                 what="a user of its own for each worker",
                 why=shared,
-                meaning="workers keep the supervisor's user; each still drops the capabilities it can do without",
+                meaning="workers keep the supervisor's user; each drops the capabilities it can do without",
             )
         if not out_of_memory:
             self.log.warning(
@@ -214,10 +209,10 @@ class Supervisor:
         fd = self._make_box(row.role, max(256, 1 << (2 * records - 1).bit_length()), young)
         box = BlackBox.attach(fd)
         if old is not None:
-            pass
+            box.take_over(old)
         if path is not None and young is not None:
             with contextlib.suppress(OSError):  # none there: it is in memory only, as was said
-                pass
+                young.replace(path)
         row.box, row.box_fd = box, fd
         if old is not None and old_fd is not None:
             old.close()
@@ -239,7 +234,7 @@ class Supervisor:
             )
             if path is not None:
                 with contextlib.suppress(OSError):  # half made
-                    pass
+                    path.unlink()
             return BlackBox.create(role, None, slots=slots, records=records, undo_bytes=undo_bytes, ring=ring)
 
     def _tear_down(self) -> None:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable
 _PR_SET_NAME = 15
 _ALL_SIGNALS = signal.valid_signals()
 _NEVER = {signal.SIGKILL, signal.SIGSTOP}
+OPERATOR_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
+"""What a daemon is told from outside; a worker ignores all of them."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -59,7 +61,7 @@ def _cut_ties(keep: list[int], ignore_stops: bool) -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     if ignore_stops:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        for number in OPERATOR_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.setsid()
@@ -95,7 +97,11 @@ def set_title(name: str) -> None:
             ctypes.memmove(start, title.ljust(end - start, b"\0"), end - start)
 
 
-def set_oom_score(value: int) -> None:
-    """oom_score_adj of this process; lowering it needs CAP_SYS_RESOURCE, without it it stays."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write(str(value))
+def set_oom_score(value: int) -> bool:
+    """oom_score_adj of this process; lowering it needs CAP_SYS_RESOURCE: False, and it stays, without."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(value))
+    except OSError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from supervisor import fork, policy
-from worker import control, log
+from worker import control, log, privileges
 from worker.blackbox import BlackBox
 from worker.clock import boottime
 from worker.context import Options, WorkerContext
@@ -46,9 +46,25 @@ def base_capabilities(role: str) -> tuple[str, ...]:
     return found
 
 
+_FOR_OTHER_USERS = ("SETUID", "SETGID", "CHOWN", "KILL")
+"""Become them, give them their sockets, end them: with less than all of it a worker keeps our user."""
+
+
+def shared_user() -> str | None:
+    """Why workers cannot have users of their own, or None where they can."""
+    if os.geteuid() != 0:
+        return f"the supervisor runs as uid {os.geteuid()}, not as root"
+    missing = privileges.names_of(privileges.mask_of(_FOR_OTHER_USERS) & ~privileges.effective())
+    if missing:
+        return "missing capabilities: " + ", ".join(missing)
+    if not _mapped(UID_BASE):
+        return f"this user namespace has no uid {UID_BASE}"
+    return None
+
+
 def role_uid(role: str) -> int | None:
     """The user a role runs as, or None where it cannot be another one than ours."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or privileges.mask_of(_FOR_OTHER_USERS) & ~privileges.effective():
         return None
     try:
         uid = pwd.getpwnam(f"pykeepalived-{role}").pw_uid
