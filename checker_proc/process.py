@@ -367,7 +367,7 @@ def where(check: Check, keyword: str) -> str:
 
 def required_records(wanted: CheckerSlice) -> int:
     """Records of the black box that the progress of these checks fills."""
-    return -(-len({check.check_id for check in wanted.checks}) // 1)
+    return -(-len({check.check_id for check in wanted.checks}) // CHECKS_PER_RECORD)
 
 
 def attempts_budget() -> int:

@@ -253,7 +253,7 @@ class Reload:
                 needed = set(self.current.capabilities.get(role, ()))
                 if not needed <= set(row.capabilities):
                     row.kill("the new configuration needs more capabilities")
-                if False:
+                if self.owner.box_is_too_small(row):  # its successor gets a larger one
                     row.kill("the new configuration needs a larger black box")
         attempt.steps = [step for step in policy.APPLY_ORDER if step[0] in self.current.slices]
         self._next_step()

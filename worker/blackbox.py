@@ -134,7 +134,7 @@ class BlackBox:
         self._map[_SLOTS_AT : self._records_at + other.records * _RECORD_BYTES] = other._map[
             _SLOTS_AT : other._ring_at
         ]
-        pass
+        self._map[self._ring_at :] = other._map[other._ring_at :]
 
     # --- fence slots ---------------------------------------------------------------------------
 
