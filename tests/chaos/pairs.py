@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from supervisor import rundir
 from supervisor.operator import OperatorError, ask
 from tests.lab import conf
 from tests.lab.daemons import Daemon
@@ -145,7 +144,7 @@ class Pair:
     # --- asking the daemon -------------------------------------------------------------------------
 
     def run_dir(self, node: str) -> pathlib.Path:
-        return rundir.choose(None, str(self.daemons[node].pid_file("parent")))
+        return self.daemons[node].folder / "run"
 
     def ask(self, node: str, command: str, **arguments: Any) -> dict[str, Any]:
         return ask(self.run_dir(node) / "operator.sock", command, **arguments)
@@ -156,15 +155,22 @@ class Pair:
     def ready(self, node: str, timeout_s: float = 20) -> None:
         """Wait until every wanted process is ready."""
 
+        seen: list[object] = []
+
         def look() -> bool:
             try:
                 rows = self.processes(node)
-            except OperatorError:
+            except OperatorError as error:
+                seen[:] = [str(error)]
                 return False
-            states = [row["state"] for row in rows.values() if row["state"] != "stopped"]
-            return bool(states) and all(state == "ready" for state in states)
+            states = {row["role"]: row["state"] for row in rows.values() if row["state"] != "stopped"}
+            seen[:] = [states]
+            return bool(states) and all(state == "ready" for state in states.values())
 
-        wait_until(look, timeout_s, f"{node}: all processes ready; log:\n{self.log(node)[-3000:]}")
+        try:
+            wait_until(look, timeout_s, f"{node}: all processes ready")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {seen}\n{self.log(node)[-3000:]}") from None
 
     def log(self, node: str) -> str:
         return self.daemons[node].log_text()

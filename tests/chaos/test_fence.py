@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import random
@@ -18,7 +19,7 @@ from tests.chaos.pairs import VIP, Pair, fence_s, in_parallel, kill, pair_config
 from tests.lab import conf
 from tests.lab.daemons import Daemon
 from tests.lab.netlink import AddressWatch
-from tests.lab.programs import Program, ours
+from tests.lab.programs import ours
 from tests.lab.system import REPOSITORY, alive, wait_until
 
 LABS = 4
@@ -44,9 +45,8 @@ def _dies_at_every_start(count: int) -> list[str]:
     with Pair(adv, configs=configs, start=("n2",)) as pair:
         flag = pair.lab.dir / "die"
         base = ours()
-        cursed = Program(
-            name=base.name, argv=("env", f"PYKEEPALIVED_FAULT=vrrp=die-if-exists:{flag}", *base.argv)
-        )
+        fault = f"PYKEEPALIVED_FAULT=vrrp=die-if-exists:{flag}"
+        cursed = dataclasses.replace(base, argv=("env", fault, *base.argv))
         pair.daemons["n1"] = pair.lab.daemon("n1", cursed, configs[0]).start()
         pair.observer.await_advert(20, src="10.100.0.1")
         pair.lab.probe("c", "arp", VIP, 0.005)
@@ -149,7 +149,7 @@ def _fence_command(count: int) -> list[str]:
             done = subprocess.run(
                 [
                     *("ip", "netns", "exec", daemon.netns, sys.executable, "-m", "supervisor.cli"),
-                    *("fence", "-p", str(daemon.pid_file("parent"))),
+                    *("fence", f"--run-dir={pair.run_dir('n1')}"),
                 ],
                 cwd=REPOSITORY,
                 capture_output=True,
@@ -241,13 +241,7 @@ def test_a_second_start_fails_with_the_pid_of_the_first() -> None:
         assert second.returncode == 1
         assert f"pid {first.parent_pid}" in second.stderr
         other = [word for word in first.argv if word not in ("-p", str(first.pid_file("parent")))]
-        by_lock = subprocess.run(
-            [*other, f"--run-dir={pair.run_dir('n1')}"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
+        by_lock = subprocess.run(other, capture_output=True, text=True, timeout=20, check=False)
         assert by_lock.returncode == 1
         assert f"pid {first.parent_pid}" in by_lock.stderr
         assert alive(first.parent_pid)
