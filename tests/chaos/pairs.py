@@ -187,7 +187,8 @@ class Pair:
 
     def settle_announcements(self) -> None:
         """Wait until the configured gratuitous ARP (5 now, 5 after a second) is over on a new master."""
-        wait_until(lambda: len(self.observer.garps()) >= 10, 15, "both bursts of gratuitous ARP")
+        mac = self.lab.mac("n1")
+        wait_until(lambda: len(self.observer.garps(mac=mac)) >= 10, 15, "both bursts of gratuitous ARP")
         time.sleep(0.3)
 
     def holders(self) -> set[str]:
