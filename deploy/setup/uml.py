@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def init_script(
     loads = " ".join(shlex.quote(name) for name in modules)
     return f"""#!/bin/sh
 {exports}
-mount -t proc proc /proc
+{shlex.quote(str(place / "mount"))} -t proc proc /proc
+{shlex.quote(str(place / "mount"))} -o remount,bind,nosuid /
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns /run/lock
@@ -113,6 +115,10 @@ def boot(
         for file, text in (("modprobe", f'#!/bin/sh\nexec {loader} "$@"\n'), ("init", script)):
             (place / file).write_text(text)
             (place / file).chmod(0o755)
+        # In a user namespace the host's root is nobody to the guest, and so is who runs a set-user-id
+        # program of his: the first mounts are made with a copy that is not, and then none is any more.
+        shutil.copyfile(which("mount") or "/bin/mount", place / "mount")
+        (place / "mount").chmod(0o755)
         kernel = [str(BINARY), f"mem={mem}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={place}/init",
                   f"uml_dir={place}", "umid=guest", "seccomp=on", "con=null",
                   "con0=null,fd:2", "quiet", "panic=-1"]  # fmt: skip
