@@ -169,16 +169,16 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
     if problem:
         logger.warning("pid_file.not_written", why=problem)
 
-    # Imported late: a second start that is refused, and -v, need none of this.
-    from supervisor.daemon import Supervisor
-    from supervisor.reload import restrict
-
     logger.info("supervisor.starting", version=__version__, config=options.config, run_dir=str(run.path))
-    supervisor = Supervisor(options, run, notifier, __version__)
     loaded, status = _first_load(options)
     if loaded is None:
         rundir.remove_pid_file(pid_path)
+        run.remove()
         return status
+    from supervisor.daemon import Supervisor
+    from supervisor.reload import restrict
+
+    supervisor = Supervisor(options, run, notifier, __version__)
     if options.dump:
         logger.info("config.summary", summary=loaded.manifest.summary, workers=sorted(loaded.slices))
     restrict(loaded, vrrp=options.vrrp, checkers=options.checkers, all_workers=options.all_workers)
@@ -200,6 +200,12 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
         print(f"pykeepalived: {options.config}: no such file; name it with -f FILE", file=sys.stderr)
         return None, EXIT_NO_CONFIG
     loader = Loader(options.config, options.config_id)
+    # While the child reads, on the other CPU: what is needed next in any case. A second start that is
+    # refused, and -v, came never here.
+    from supervisor import daemon, table  # noqa: F401
+
+    for role in ("bus", *(["vrrp"] if options.vrrp else [])):
+        table.entry_point(role)
     poll = select.poll()
     poll.register(loader.fileno(), select.POLLIN)
     loaded = None

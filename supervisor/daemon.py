@@ -13,21 +13,21 @@ import resource
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from supervisor import fork, janitor, policy, rundir, table
+from supervisor import boxes, commands, fork, janitor, policy, rundir, table
+from supervisor.commands import OPERATOR_RESTART
+from supervisor.fence import Fence
 from supervisor.loader import Loaded
 from supervisor.mirror import Reporter
-from supervisor.operator import Client, OperatorServer
+from supervisor.operator import OperatorServer
 from supervisor.options import DaemonOptions
 from supervisor.reload import Generation, Reload
 from supervisor.rundir import RunDir
 from supervisor.systemd import Notifier
 from supervisor.table import Process
-from worker import log
-from worker.blackbox import BlackBox
 from worker.clock import boottime
 from worker.context import Options
 from worker.control import (
@@ -39,7 +39,6 @@ from worker.control import (
     Epoch,
     Failed,
     Heartbeat,
-    LogLevel,
     Peer,
     Prepare,
     Prepared,
@@ -53,9 +52,6 @@ from worker.control import (
 
 _MAX_WAIT_S = 0.4
 _LATE_S = 0.02
-_JANITOR_LIMIT_S = 3.0
-_JANITOR_TRIES = 5
-_OPERATOR_RESTART = "restart by the operator"
 
 
 class Supervisor:
@@ -82,9 +78,7 @@ class Supervisor:
         self.epoll = select.epoll()
         self.readers: dict[int, Callable[[], None]] = {}
         self.reload = Reload(self)
-        self.janitor_pid: int | None = None
-        self.janitor_deadline_at = 0.0
-        self.janitor_tries = 0
+        self.fence = Fence(self)
         self.own_lateness_at = 0.0
         self.watchdog_due_at = boottime()
         self.operator: OperatorServer | None = None
@@ -96,6 +90,7 @@ class Supervisor:
         """Serve until told to stop. ``first`` is the configuration to start with."""
         self._set_up()
         self.reload.current = Generation(1, first)
+        warm(self.wanted_roles())
         for role in self.wanted_roles():
             self.start_role(role)
         while True:
@@ -117,7 +112,7 @@ class Supervisor:
             if self.stopping and self._stopped():
                 break
             self._note_lateness(boottime() - after - 0.1, boottime())
-        self._tear_down()
+        self._leave()
         return self.exit_status
 
     def _set_up(self) -> None:
@@ -145,11 +140,8 @@ class Supervisor:
         # What came while we were starting is heard now: a reload or a stop is late, never lost.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, fork.OPERATOR_SIGNALS)
         self.watch(wake_out.fileno(), self._signalled)
-        self.operator = OperatorServer(self.run_dir.socket("operator.sock"), self._command)
+        self.operator = OperatorServer(self.run_dir.socket("operator.sock"), partial(commands.handle, self))
         self.watch(self.operator.fileno(), self._operator_connects)
-        _import_workers()
-        gc.collect()
-        gc.freeze()
 
     def _say_what_is_denied(self, *, out_of_memory: bool) -> None:
         """What this environment (a container, an ordinary user) withholds: said once, and lived with."""
@@ -190,66 +182,13 @@ class Supervisor:
             row.kept["listen:out"] = table.listener(self.run_dir.socket("out"), row.uid, 0o666)
         return row
 
-    def box_is_too_small(self, row: Process) -> bool:
-        """Whether the configuration in force needs more records than the role's black box has."""
-        return row.box is not None and row.box.records < self.reload.current.records.get(row.role, 0)
-
-    def _fit_box(self, row: Process) -> None:
-        """See to it that a role about to start has a black box that is large enough.
-
-        Only while no incarnation lives: what it wrote after the copy would be lost.
-        """
-        if row.role not in table.BOXED or (row.box is not None and not self.box_is_too_small(row)):
-            return
-        records = self.reload.current.records.get(row.role, 0)
-        old, old_fd = row.box, row.box_fd
-        path = self.run_dir.box(row.role)
-        # A file under its final name is complete: `pykeepalived fence` may need it at any moment.
-        young = path.with_name(f"{path.name}.new") if path else None
-        fd = self._make_box(row.role, max(256, 1 << (2 * records - 1).bit_length()), young)
-        box = BlackBox.attach(fd)
-        if old is not None:
-            box.take_over(old)
-        if path is not None and young is not None:
-            with contextlib.suppress(OSError):  # none there: it is in memory only, as was said
-                young.replace(path)
-        row.box, row.box_fd = box, fd
-        if old is not None and old_fd is not None:
-            old.close()
-            os.close(old_fd)
-
-    def _make_box(self, role: str, records: int, path: Path | None) -> int:
-        undo_bytes = 1 << 20 if role == "vrrp" else 4096
-        slots = 1024 if role == "vrrp" else 1
-        ring = 4096 if role == "vrrp" else 256
-        try:
-            return BlackBox.create(role, path, slots=slots, records=records, undo_bytes=undo_bytes, ring=ring)
-        except OSError as error:
-            self.log.warning(
-                "box.in_memory_only",
-                role=role,
-                path=str(path),
-                why=error.strerror,
-                meaning="'pykeepalived fence' cannot clean up if every process is killed",
-            )
-            if path is not None:
-                with contextlib.suppress(OSError):  # half made
-                    path.unlink()
-            return BlackBox.create(role, None, slots=slots, records=records, undo_bytes=undo_bytes, ring=ring)
-
-    def _tear_down(self) -> None:
+    def _leave(self) -> None:
         for row in self.table.values():
             rundir.remove_pid_file(row.pid_file)
-            box = self.run_dir.box(row.role)
-            if row.box_fd is not None and box is not None:
-                with contextlib.suppress(OSError):
-                    box.unlink()
         rundir.remove_pid_file(Path(self.options.pid_file) if self.options.pid_file else None)
         if self.operator is not None:
             self.operator.close()
-        for name in ("operator.sock", "out", *(f"in.{role}" for role in policy.START_ORDER)):
-            with contextlib.suppress(OSError):
-                self.run_dir.socket(name).unlink()
+        self.run_dir.remove()
         self.log.info("supervisor.stopped", uptime_s=round(boottime() - self.started_at, 3))
 
     def watch(self, fd: int, reader: Callable[[], None]) -> None:
@@ -272,7 +211,8 @@ class Supervisor:
         row = self.table[role]
         current = self.reload.current
         try:
-            self._fit_box(row)
+            boxes.fit(row, self.run_dir, self.reload.current.records.get(role, 0))
+            table.entry_point(role)  # imported here, so that the child need not
             table.spawn(
                 row,
                 run_dir=self.run_dir.path,
@@ -379,7 +319,7 @@ class Supervisor:
             return
         row.become("ready")
         row.history = policy.History(deaths=row.history.deaths, ready_at=now)
-        self.janitor_tries = 0
+        self.fence.tries = 0
         self.reporter.event(row, "ready", f"{(now - row.incarnation / 1000) * 1000:.0f} ms after the fork")
         if not self.ready_said and all(self.table[role].state == "ready" for role in self.wanted_roles()):
             self.ready_said = True
@@ -432,7 +372,7 @@ class Supervisor:
             self.reload.role_stopped(row)
             return
         starved = now - self.own_lateness_at < 1.0
-        asked_for = row.kill_reason == _OPERATOR_RESTART
+        asked_for = row.kill_reason == OPERATOR_RESTART
         row.history, restart_at = policy.after_death(row.history, now, host_starved=starved or asked_for)
         row.history = policy.History(deaths=row.history.deaths)
         row.restarts += not asked_for
@@ -446,66 +386,9 @@ class Supervisor:
     def _restart_if_due(self, row: Process, now: float) -> None:
         if self.stopping or row.restart_at is None or row.alive or now < row.restart_at:
             return
-        if row.role == "vrrp" and self.janitor_pid is not None:
-            return
-        if self._fence_if_due(row, now):
+        if row.role == "vrrp" and (self.fence.running or self.fence.if_due(row, now)):
             return
         self.start_role(row.role)
-
-    # --- fence ---------------------------------------------------------------------------------
-
-    def _fence_cases(self, row: Process) -> list[policy.FenceCase]:
-        if row.box is None or row.role != "vrrp":
-            return []
-        return [
-            policy.FenceCase(slot=slot.slot, deadline_at=slot.deadline_at, prio0_until_at=slot.prio0_until_at)
-            for slot in row.box.armed()
-        ]
-
-    def _fence_if_due(self, row: Process, now: float) -> bool:
-        """Start the janitor for slots whose owner did not come back in time; True when it runs."""
-        if self.janitor_pid is not None or self.janitor_tries >= _JANITOR_TRIES:
-            return self.janitor_pid is not None
-        cases = self._fence_cases(row)
-        order = policy.due_fences(cases, now)
-        if order is None:
-            return False
-        if row.alive:
-            # The one that is starting did not make it; it must not advertise while we withdraw.
-            row.kill("not advertising by the fence deadline")
-            return True
-        self._start_janitor(row, order)
-        return True
-
-    def _start_janitor(self, row: Process, order: policy.FenceOrder) -> None:
-        box, box_fd = row.box, row.box_fd
-        assert box is not None
-        assert box_fd is not None
-
-        def body() -> None:
-            problems = janitor.undo_slots(box, order.with_packets, order.without_packets)
-            if problems:
-                log.logger("janitor").error("fence.incomplete", problems=problems)
-                raise SystemExit(1)
-
-        try:
-            pid = fork.fork_child(
-                body, keep_fds=[box_fd, *log.sink.descriptors()], title="pyka-janitor", ignore_stops=True
-            )
-        except OSError as error:
-            self.log.error("fence.no_janitor", why=error.strerror)
-            return
-        self.janitor_pid, self.janitor_deadline_at = pid, boottime() + _JANITOR_LIMIT_S
-        self.janitor_tries += 1
-        count = len(order.with_packets) + len(order.without_packets)
-
-        def ended(status: int) -> None:
-            self.janitor_pid = None
-            how = table.describe_exit(status, None)
-            released = "with" if order.with_packets else "without"
-            self.reporter.event(row, "fenced", f"{count} virtual routers, {released} priority 0: {how}")
-
-        self.children[pid] = ended
 
     # --- timers --------------------------------------------------------------------------------
 
@@ -529,8 +412,8 @@ class Supervisor:
                 due.append(row.next_check_at)
             if row.stop_deadline_at is not None and row.alive:
                 due.append(row.stop_deadline_at)
-            if row.state not in ("ready", "stopped") and self.janitor_pid is None:
-                due += [case.deadline_at for case in self._fence_cases(row)]
+            if row.state not in ("ready", "stopped", "stopping"):
+                due += self.fence.deadlines(row)
         due += self.reload.deadlines()
         if self.notifier.watchdog_s is not None:
             due.append(self.watchdog_due_at)
@@ -540,9 +423,7 @@ class Supervisor:
         if self.notifier.watchdog_s is not None and now >= self.watchdog_due_at:
             self.watchdog_due_at = now + self.notifier.watchdog_s
             self.notifier.alive()
-        if self.janitor_pid is not None and now >= self.janitor_deadline_at:
-            janitor.end_process(self.janitor_pid, wait_s=0)
-            self.janitor_deadline_at = now + _JANITOR_LIMIT_S
+        self.fence.timers(now)
         for row in self.table.values():
             if row.channel is not None:
                 row.channel.flush()
@@ -551,7 +432,7 @@ class Supervisor:
             if row.alive and row.stop_deadline_at is not None and now >= row.stop_deadline_at:
                 row.kill(f"did not stop within {self.reload.current.child_wait_time_s:g} s")
             if row.state not in ("ready", "stopped", "stopping"):
-                self._fence_if_due(row, now)
+                self.fence.if_due(row, now)
             self._restart_if_due(row, now)
         self.reload.timers(now)
         self.reporter.pump(now)
@@ -613,79 +494,6 @@ class Supervisor:
 
             self.watch(fd, readable)
 
-    def _command(self, request: dict[str, Any], client: Client) -> None:
-        command = request.get("do")
-        if command == "status":
-            client.answer({"ok": True, **self.status()})
-        elif command == "reload":
-            if request.get("wait"):
-                self.reload.request(client)
-            else:
-                self.reload.request(None)
-                client.answer({"ok": True})
-        elif command == "stop":
-            self.begin_stop("operator")
-            client.answer({"ok": True})
-        elif command == "restart":
-            role = request.get("role")
-            row = self.table.get(role) if isinstance(role, str) else None
-            if row is None or not row.alive:
-                running = ", ".join(row.role for row in self.table.values() if row.alive)
-                client.answer({"ok": False, "error": f"no running worker {role!r}; running: {running}"})
-                return
-            row.kill(_OPERATOR_RESTART)
-            client.answer({"ok": True, "pid": row.pid})
-        elif command == "log-level":
-            level = str(request.get("level"))
-            try:
-                log.set_level(level)
-            except ValueError as error:
-                client.answer({"ok": False, "error": str(error)})
-                return
-            for row in self.table.values():
-                if row.channel is not None:
-                    row.channel.send(LogLevel(level=level))
-            client.answer({"ok": True})
-        else:
-            client.answer({"ok": False, "error": f"unknown command {command!r}"})
-
-    def status(self) -> dict[str, Any]:
-        """What the operator's ``status`` shows of processes: plain values only."""
-        now = boottime()
-        return {
-            "version": self.version,
-            "pid": os.getpid(),
-            "run_dir": str(self.run_dir.path),
-            "config": self.options.config,
-            "bus_out": f"ipc://{self.run_dir.path}/out",
-            "epoch": self.epoch,
-            "uptime_s": round(now - self.started_at, 3),
-            "stopping": self.stopping,
-            "generation": self.reload.current.number,
-            "reload": {
-                "attempted": self.reporter.reload.attempted,
-                "result": self.reporter.reload.result,
-                "errors": list(self.reporter.reload.errors),
-            },
-            "processes": [
-                {
-                    "role": row.role,
-                    "pid": row.pid,
-                    "state": row.state,
-                    "for_s": round(now - row.since_at, 3) if row.since_at else None,
-                    "incarnation": row.incarnation,
-                    "restarts": row.restarts,
-                    "last_exit": row.last_exit,
-                    "generation": row.generation,
-                    "heartbeat_age_s": round(now - row.beat_at, 3) if row.alive else None,
-                    "uid": row.uid,
-                    "kept": sorted(row.kept),
-                    "armed": len(self._fence_cases(row)),
-                }
-                for row in self.table.values()
-            ],
-        }
-
     # --- stop ----------------------------------------------------------------------------------
 
     def begin_stop(self, why: str) -> None:
@@ -698,7 +506,7 @@ class Supervisor:
         self.reload.cancel()
         for row in self.table.values():
             row.restart_at = None
-        self.janitor_tries = 0
+        self.fence.tries = 0
         self._continue_stop()
 
     def _continue_stop(self) -> None:
@@ -707,27 +515,12 @@ class Supervisor:
             if row.alive:
                 self.stop_role(row)
                 return
-            if row.role == "vrrp" and self._left_over(row):
+            if row.role == "vrrp" and self.fence.left_over(row):
                 return
-
-    def _left_over(self, row: Process) -> bool:
-        """Addresses that a dead vrrp worker left at a stop: off now, whatever their deadline."""
-        if self.janitor_pid is not None:
-            return True
-        cases = self._fence_cases(row)
-        if not cases or self.janitor_tries >= _JANITOR_TRIES or not self.options.release_vips:
-            return False
-        now = boottime()
-        order = policy.FenceOrder(
-            with_packets=tuple(case.slot for case in cases if now <= case.prio0_until_at),
-            without_packets=tuple(case.slot for case in cases if now > case.prio0_until_at),
-        )
-        self._start_janitor(row, order)
-        return self.janitor_pid is not None
 
     def _stopped(self) -> bool:
         self._continue_stop()
-        return self.janitor_pid is None and not any(row.alive for row in self.table.values())
+        return not self.fence.running and not any(row.alive for row in self.table.values())
 
 
 def _faults() -> dict[str, str]:
@@ -736,8 +529,17 @@ def _faults() -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 
 
-def _import_workers() -> None:
-    """Everything that a worker needs is imported here once: a restart imports nothing."""
-    for role in policy.START_ORDER:
+def warm(roles: Iterable[str]) -> None:
+    """Import what these roles need, once and for all incarnations, and take it out of the collector's sight.
+
+    A collection in a child would touch, and so un-share, every object it looks at.
+    """
+    for role in roles:
         table.entry_point(role)
+    import encodings.ascii
     import encodings.idna  # noqa: F401 - sockets import it at the first name they meet
+
+    import keepalived_conf.load  # noqa: F401 - a reload must not need the installation
+
+    gc.collect()
+    gc.freeze()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bus import codec
-from supervisor import policy
+from supervisor import boxes, policy
 from supervisor.loader import WALL_LIMIT_S, Loaded, Loader, Manifest, empty_slices
 from supervisor.table import Process, describe_exit
 from worker.clock import boottime
@@ -253,7 +253,7 @@ class Reload:
                 needed = set(self.current.capabilities.get(role, ()))
                 if not needed <= set(row.capabilities):
                     row.kill("the new configuration needs more capabilities")
-                if self.owner.box_is_too_small(row):  # its successor gets a larger one
+                if boxes.too_small(row, self.current.records.get(role, 0)):  # its successor gets a larger one
                     row.kill("the new configuration needs a larger black box")
         attempt.steps = [step for step in policy.APPLY_ORDER if step[0] in self.current.slices]
         self._next_step()

@@ -7,6 +7,7 @@ without it the run directory is RUN/pykeepalived/default, with it a name made fr
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
@@ -95,6 +96,23 @@ class RunDir:
     def box(self, role: str) -> Path | None:
         return self.boxes / f"box.{role}" if self.boxes else None
 
+    def remove(self) -> None:
+        """Leave nothing behind after a clean end, but what a worker wants found at the next start.
+
+        The lock goes last, while it is held: who waits for it sees that its file is gone.
+        """
+        ours = [*self.path.glob("in.*"), *self.path.glob("lock.*"), *self.path.glob("box.*")]
+        ours += [self.path / name for name in ("operator.sock", "out")]
+        if self.boxes is not None and self.boxes != self.path:
+            ours += self.boxes.glob("box.*")
+        for path in (*ours, self.path / "lock"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        for folder in (self.boxes, self.path):
+            with contextlib.suppress(OSError):
+                if folder is not None:
+                    folder.rmdir()
+
 
 def prepare(path: Path) -> RunDir:
     """Make and lock the run directory. Raises AlreadyRunning or RunDirError."""
@@ -102,18 +120,34 @@ def prepare(path: Path) -> RunDir:
     longest = path / "operator.sock"
     if len(os.fsencode(longest)) > _MAX_SOCKET_PATH:
         raise RunDirError(f"run directory {path} is too long for a socket path; use a shorter --run-dir")
-    lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = int((os.pread(lock_fd, 32, 0).split() or [b"0"])[0])
-        os.close(lock_fd)
-        raise AlreadyRunning(pid, str(path)) from None
+    lock_fd = _lock(path)
     boxes = box_dir(path)
     if boxes is not None and boxes != path:
         _make(boxes, 0o700)
     write_pid(lock_fd, os.getpid())
     return RunDir(path=path, boxes=boxes, lock_fd=lock_fd)
+
+
+def _lock(path: Path) -> int:
+    """The lock of the run directory, held. A predecessor that just ends takes the file away: try again."""
+    for _ in range(100):
+        try:
+            lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # the whole folder went with the predecessor
+            _make(path, 0o755)
+            continue
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock_fd), os.stat(path / "lock")):
+                return lock_fd
+        except BlockingIOError:
+            pid = int((os.pread(lock_fd, 32, 0).split() or [b"0"])[0])
+            os.close(lock_fd)
+            raise AlreadyRunning(pid, str(path)) from None
+        except FileNotFoundError:
+            pass
+        os.close(lock_fd)
+    raise RunDirError(f"cannot lock {path}: its lock file keeps vanishing; is something cleaning it up?")
 
 
 def write_pid(lock_fd: int, pid: int) -> None:

@@ -43,9 +43,9 @@ def mask_of(names: Iterable[str]) -> int:
 
 def effective() -> int:
     """The effective capabilities of this process as a bit mask (CapEff of /proc/self/status)."""
-    with open("/proc/thread-self/status", encoding="ascii") as status:
+    with open("/proc/thread-self/status", "rb") as status:
         for line in status:
-            if line.startswith("CapEff:"):
+            if line.startswith(b"CapEff:"):
                 return int(line.split()[1], 16)
     return 0
 

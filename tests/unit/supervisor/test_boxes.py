@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from supervisor import boxes
 from supervisor.daemon import Supervisor
 from supervisor.loader import Loaded, Manifest
 from supervisor.options import DaemonOptions
@@ -36,6 +37,10 @@ def generation(number: int, records: int) -> Generation:
     )
 
 
+def fit(supervisor: Supervisor, row: Process) -> None:
+    boxes.fit(row, supervisor.run_dir, supervisor.reload.current.records["checker"])
+
+
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     run = RunDir(path=tmp_path, boxes=tmp_path, lock_fd=-1)
@@ -50,27 +55,27 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
 
 def test_the_box_grows_between_two_incarnations(supervisor: Supervisor, tmp_path: Path) -> None:
     row = supervisor.table["checker"]
-    supervisor._fit_box(row)
+    fit(supervisor, row)
     assert row.box is not None
     first, first_fd = row.box, row.box_fd
     assert first.records == 256
     worker = BlackBox.attach(os.dup(first_fd or 0))
     worker.write(255, b"before the commit")
     supervisor.reload.current = generation(2, 257)
-    assert supervisor.box_is_too_small(row)
+    assert boxes.too_small(row, supervisor.reload.current.records["checker"])
     assert row.box is first, "the worker still writes to it"
     worker.write(255, b"after the commit")
 
-    supervisor._fit_box(row)
+    fit(supervisor, row)
     assert row.box is not first
     assert row.box.records >= 2 * 257
     assert row.box.read(255) == b"after the commit"
-    assert not supervisor.box_is_too_small(row)
+    assert not boxes.too_small(row, supervisor.reload.current.records["checker"])
     with open(tmp_path / "box.checker", "r+b") as file:
         assert BlackBox.attach(file.fileno()).read(255) == b"after the commit"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["box.checker"]
     same = row.box
-    supervisor._fit_box(row)
+    fit(supervisor, row)
     assert row.box is same
 
 
@@ -78,7 +83,7 @@ def test_a_commit_kills_what_lives_and_copies_nothing(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row: Any = supervisor.table["checker"]
-    supervisor._fit_box(row)
+    fit(supervisor, row)
     box, row.pid, row.state = row.box, 4711, "ready"
     monkeypatch.setattr(supervisor, "start_role", lambda role: None)
     old = supervisor.reload.current
@@ -101,7 +106,7 @@ def test_no_room_for_the_file_leaves_a_box_in_memory(
         real(fd, at, size)
 
     monkeypatch.setattr("worker.blackbox.os", types.SimpleNamespace(**{**vars(os), "posix_fallocate": full}))
-    supervisor._fit_box(row)
+    fit(supervisor, row)
     assert row.box is not None
     assert row.box.records == 256
     assert list(tmp_path.iterdir()) == []

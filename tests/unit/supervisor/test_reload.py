@@ -105,9 +105,6 @@ class Owner:
     def unwatch(self, _fd: int) -> None:
         pass
 
-    def box_is_too_small(self, _row: Process) -> bool:
-        return False
-
     def start_role(self, role: str) -> None:
         self.started.append(role)
 
