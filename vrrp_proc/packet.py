@@ -131,7 +131,8 @@ def accept(config: VrrpInstance, datagram: Datagram) -> Advert | Rejection:
     3. v2 authentication;
     4. interval (0 never; v2 must equal ours);
     5. TTL 255 (multicast), multicast or unicast kind, unicast source and its TTL range;
-    6. first IPv6 address link-local.
+    6. first IPv6 address link-local, if ours is: files that keepalived accepts without one must go on
+       forming one virtual router (RFC 9568 5.2.9, keepalived checks it only in strict mode).
 
     What is only remarkable (v3 interval differs, address list differs) is a remark on the advert.
 
@@ -169,7 +170,7 @@ def accept(config: VrrpInstance, datagram: Datagram) -> Advert | Rejection:
     if refused is not None:
         return refused
     addresses = _addresses(data, config.family, count)
-    if config.family == 6 and addresses and not addresses[0].is_link_local:
+    if addresses and not addresses[0].is_link_local and _begins_link_local(config):
         return _no(Reason.FIRST_NOT_LINK_LOCAL, f"first address {addresses[0]} is not link-local")
     if {a.packed for a in addresses} != {v.interface.ip.packed for v in config.virtual_addresses}:
         remarks.append(Remark.ADDRESS_LIST_DIFFERS)
@@ -298,6 +299,11 @@ def _envelope(config: VrrpInstance, datagram: Datagram) -> Rejection | None:
     if (low, high) != (0, 255) and (datagram.ttl is None or not low <= datagram.ttl <= high):
         return _no(Reason.TTL, f"TTL {datagram.ttl} from {datagram.source}, allowed are {low}-{high}")
     return None
+
+
+def _begins_link_local(config: VrrpInstance) -> bool:
+    own = config.virtual_addresses
+    return config.family == 6 and bool(own) and own[0].interface.ip.is_link_local
 
 
 def _addresses(data: bytes, family: Family, count: int) -> tuple[IpAddress, ...]:

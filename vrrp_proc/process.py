@@ -257,6 +257,12 @@ class VrrpWorker:
         names = [config.name for config in wanted.instances]
         if len(set(names)) != len(names):
             return "two vrrp_instance blocks have the same name"
+        for config in wanted.instances:
+            if not config.interface:
+                place = config.places.get("", "")
+                return (
+                    f"vrrp_instance {config.name} ({place}): name an interface; without one it cannot run yet"
+                )
         self._prepared = {generation: wanted}
         return None
 
