@@ -48,26 +48,25 @@ def first_process(outside_pid: int) -> int | None:
     return None
 
 
-def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
+def mount(source: str, target: str, kind: str | None, flags: int) -> None:
+    """mount(2); OSError names the target."""
     name = kind.encode() if kind else None
     if _libc.mount(source.encode(), target.encode(), name, flags, None):
         number = ctypes.get_errno()
         raise OSError(number, f"mount {target}: {os.strerror(number)}")
 
 
-def _close_the_root(run_dir: str) -> None:
-    _mount("none", "/", None, MS_REC | MS_PRIVATE)
-    _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+def read_only(*, except_below: Sequence[str]) -> None:
+    """Make every mount of this mount namespace read-only, but those at or below some places."""
     with open("/proc/self/mountinfo", encoding="utf-8") as table:
         mounts = [line.split()[4:6] for line in table]
     for point, options in mounts:
         place = re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), point)
-        if place == "/proc":
+        if any(place == keep or place.startswith(f"{keep}/") for keep in except_below):
             continue
         kept = sum(flag for word, flag in _FLAGS.items() if word in options.split(","))
         with contextlib.suppress(FileNotFoundError, PermissionError):  # hidden below another mount
-            _mount("none", place, None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
-    _mount("tmpfs", run_dir, "tmpfs", MS_NOSUID | MS_NODEV)
+            mount("none", place, None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
 
 
 def _give_up_capabilities() -> None:
@@ -87,7 +86,10 @@ def main(run_dir: str, command: Sequence[str]) -> int:
     if child == 0:
         try:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            _close_the_root(run_dir)
+            mount("none", "/", None, MS_REC | MS_PRIVATE)
+            mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+            read_only(except_below=("/proc",))
+            mount("tmpfs", run_dir, "tmpfs", MS_NOSUID | MS_NODEV)
             _give_up_capabilities()
             os.execvp(command[0], list(command))
         except OSError as error:
