@@ -39,6 +39,11 @@ WANTED = (
     Tool(package="ipvsadm", programs=("ipvsadm",), purpose="second opinion on the IPVS table"),
     Tool(package="keepalived", programs=("keepalived",), purpose="peer of the interop tier and the demo"),
     Tool(package="frr", programs=("/usr/lib/frr/vrrpd", "/usr/lib/frr/zebra"), purpose="second VRRP peer"),
+    Tool(
+        package="systemd",
+        programs=("/lib/systemd/systemd", "systemctl"),
+        purpose="service manager in a namespace of the chaos tier",
+    ),
 )
 """In the order in which they matter; FRR's daemons are reached as ``vrrpd`` and ``zebra``."""
 
@@ -46,7 +51,8 @@ WANTED = (
 def library_folders(root: Path) -> list[Path]:
     """Folders below an unpacked root that hold shared libraries."""
     triplet = f"{platform.machine()}-linux-gnu"
-    names = (f"usr/lib/{triplet}", f"lib/{triplet}", f"usr/lib/{triplet}/frr", "usr/lib", "lib")
+    own = (f"usr/lib/{triplet}/frr", f"usr/lib/{triplet}/systemd", f"lib/{triplet}/systemd")
+    names = (f"usr/lib/{triplet}", f"lib/{triplet}", *own, "usr/lib", "lib")
     return [root / name for name in names if (root / name).is_dir()]
 
 
@@ -61,7 +67,7 @@ def is_elf(path: Path) -> bool:
 def relocate(root: Path, patchelf: str) -> None:
     """Make the programs below ``root`` find the libraries below ``root`` first."""
     rpath = ":".join(str(folder) for folder in library_folders(root))
-    for name in ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib/frr"):
+    for name in ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib/frr", "usr/lib/systemd", "lib/systemd"):
         for file in sorted((root / name).glob("*")):
             if is_elf(file) and file.name != "patchelf":
                 what = f"cannot fit {file.name} to its place"
