@@ -79,6 +79,10 @@ class _Attempt:
     old: Generation | None = None
     """Kept from the commit until everything is applied, for a roll-back."""
     asked: set[str] = field(default_factory=set)
+    prepared: dict[str, int] = field(default_factory=dict)
+    """Role -> incarnation that was told to prepare: a later one knows nothing of it."""
+    told: tuple[str, str, int] | None = None
+    """Role, phase and incarnation of the last APPLY sent: never twice."""
     steps: list[tuple[str, str]] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
     rolling_back: bool = False
@@ -188,11 +192,18 @@ class Reload:
             return
         attempt.phase, attempt.deadline_at = "preparing", boottime() + PREPARE_LIMIT_S
         for row in self._participants(attempt.new):
-            if row.channel is not None:
+            if self._prepare(row, attempt.new):
                 attempt.asked.add(row.role)
-                row.channel.send(Prepare(generation=attempt.new.number), attempt.new.slices[row.role])
         if not attempt.asked:
             self._commit()
+
+    def _prepare(self, row: Process, generation: Generation) -> bool:
+        """Send PREPARE; False when there is nobody to send it to."""
+        if row.channel is None or self.attempt is None:
+            return False
+        self.attempt.prepared[row.role] = row.incarnation
+        row.channel.send(Prepare(generation=generation.number), generation.slices[row.role])
+        return True
 
     def prepared(self, row: Process, generation: int) -> None:
         attempt = self.attempt
@@ -250,6 +261,9 @@ class Reload:
             if not row.alive and row.restart_at is None:
                 self.owner.start_role(role)
             elif row.alive:
+                if attempt.prepared.get(role) != row.incarnation:
+                    # It started under the old generation after its predecessor had agreed.
+                    self._prepare(row, self.current)
                 needed = set(self.current.capabilities.get(role, ()))
                 if not needed <= set(row.capabilities):
                     row.kill("the new configuration needs more capabilities")
@@ -267,17 +281,24 @@ class Reload:
             if row.generation == self.current.number and phase != "removals":
                 attempt.steps.pop(0)
                 continue
-            attempt.deadline_at = boottime() + APPLY_LIMIT_S
-            if row.state == "ready" and row.channel is not None:
-                row.channel.send(Apply(generation=self.current.number, phase=phase))
-            return  # one that is starting applies the current generation anyway
+            step = (role, phase, row.incarnation)
+            if attempt.told != step:
+                attempt.deadline_at = boottime() + APPLY_LIMIT_S
+                # One that is starting first applies what it was started with: this generation, or the
+                # one before. We are called again when that is known.
+                if row.state == "ready" and row.generation and row.channel is not None:
+                    attempt.told = step
+                    row.channel.send(Apply(generation=self.current.number, phase=phase))
+            return
         self._finish()
 
     def applied(self, row: Process, generation: int, phase: str) -> None:
         attempt = self.attempt
-        if not attempt or attempt.phase != "applying" or generation != self.current.number:
+        if not attempt or attempt.phase != "applying":
             return
-        if phase == "full":  # a fresh start has done all phases at once
+        if generation != self.current.number:
+            pass  # what it was started with; the current one is to follow
+        elif phase == "full":  # a fresh start has done all phases at once
             attempt.steps = [step for step in attempt.steps if step[0] != row.role]
         elif (row.role, phase) in attempt.steps:
             attempt.steps.remove((row.role, phase))
@@ -305,8 +326,8 @@ class Reload:
         self.current = new
         self.owner.reporter.generation = new.number
         for row in self._participants(new):
-            if row.channel is not None:
-                row.channel.send(Prepare(generation=new.number), new.slices[row.role])
+            self._prepare(row, new)
+        attempt.told = None
         attempt.steps = [step for step in policy.APPLY_ORDER if step[0] in new.slices]
         self._next_step()
 
@@ -344,6 +365,8 @@ class Reload:
 
     def worker_ready(self) -> None:
         self._prepare_when_all_ready()
+        if self.attempt is not None and self.attempt.phase == "applying":
+            self._next_step()
 
     def worker_died(self, row: Process) -> None:
         attempt = self.attempt
