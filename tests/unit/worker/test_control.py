@@ -124,17 +124,30 @@ def test_wrong_messages_are_named(body: object, text: str) -> None:
         decode(msgpack.packb(body), control.TO_WORKER)
 
 
-def test_nonsense_raises_one_type_only() -> None:
+@pytest.mark.parametrize(
+    "kinds", [control.TO_WORKER, control.TO_SUPERVISOR], ids=["to_worker", "to_supervisor"]
+)
+def test_a_hundred_thousand_malformed_messages_raise_one_type_only(
+    kinds: dict[str, type[control.Message]],
+) -> None:
     dice = random.Random(4)
-    good = encode(Apply(generation=5))
-    for _ in range(5000):
-        data = bytearray(good)
+    samples = {"int": 5, "str": "eth0", "bytes": b"\0\1"}
+    good = []
+    for cls in kinds.values():
+        items = [item for item in dataclasses.fields(cls) if (cls.KIND, item.name) not in control._OFF_WIRE]
+        good.append(encode(cls(**{item.name: samples[str(item.type)] for item in items})))
+    refused = 0
+    for number in range(50_000):
+        data = bytearray(good[number % len(good)])
         for _ in range(dice.randint(1, 4)):
             data[dice.randrange(len(data))] = dice.randrange(256)
+        if dice.random() < 0.2:
+            del data[dice.randrange(len(data)) :]
         try:
-            decode(bytes(data), control.TO_WORKER)
+            decode(bytes(data), kinds)
         except ControlError:
-            pass
+            refused += 1
+    assert refused > 40_000
 
 
 def test_too_long_is_refused_by_the_sender() -> None:
