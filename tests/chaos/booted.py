@@ -94,7 +94,7 @@ class Booted:
     def systemctl(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """``systemctl WORDS`` inside."""
         return subprocess.run(
-            ["nsenter", "--target", str(self.pid), "--all", "systemctl", "--no-pager", *words],
+            ["nsenter", "--target", str(self.pid), "--all", "--root", "systemctl", "--no-pager", *words],
             capture_output=True,
             text=True,
             timeout=timeout_s,

@@ -1,9 +1,9 @@
 """A plain container around a daemon: what an orchestrator gives, without the orchestrator.
 
-``python -m tests.chaos.container RUN_DIR COMMAND...`` runs the command as process 1 of PID, mount, UTS
-and IPC namespaces of its own (the network namespace is the caller's): everything is mounted read-only,
-only RUN_DIR is a tmpfs, and of all capabilities only NET_ADMIN and NET_RAW can be had. Its exit status
-is the command's (128 + signal when one killed it).
+``python -m tests.chaos.container tmpfs|volume RUN_DIR COMMAND...`` runs the command as process 1 of PID,
+mount, UTS and IPC namespaces of its own (the network namespace is the caller's): everything is mounted
+read-only, only RUN_DIR is a tmpfs of its own, or the caller's folder, and of all capabilities only NET_ADMIN
+and NET_RAW can be had. Its exit status is the command's (128 + signal when one killed it).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ KEPT = ("NET_ADMIN", "NET_RAW")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def prefix(run_dir: pathlib.Path) -> tuple[str, ...]:
-    """What comes before the daemon's command line."""
+def prefix(run_dir: pathlib.Path, *, volume: bool = False) -> tuple[str, ...]:
+    """What comes before the daemon's command line. ``volume``: the run directory outlives the container."""
     repository = pathlib.Path(__file__).resolve().parents[2]
     python = ("env", f"PYTHONPATH={repository}", sys.executable)
-    return (*python, "-m", "tests.chaos.container", str(run_dir))
+    return (*python, "-m", "tests.chaos.container", "volume" if volume else "tmpfs", str(run_dir))
 
 
 def first_process(outside_pid: int) -> int | None:
@@ -77,7 +77,7 @@ def _give_up_capabilities() -> None:
             break  # past the last capability that this kernel knows
 
 
-def main(run_dir: str, command: Sequence[str]) -> int:
+def main(kind: str, run_dir: str, command: Sequence[str]) -> int:
     os.makedirs(run_dir, exist_ok=True)
     if _libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID):
         print(f"container: no namespaces: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
@@ -88,8 +88,11 @@ def main(run_dir: str, command: Sequence[str]) -> int:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             mount("none", "/", None, MS_REC | MS_PRIVATE)
             mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-            read_only(except_below=("/proc",))
-            mount("tmpfs", run_dir, "tmpfs", MS_NOSUID | MS_NODEV)
+            if kind == "volume":
+                mount(run_dir, run_dir, None, MS_BIND)
+            read_only(except_below=("/proc", run_dir))
+            if kind == "tmpfs":
+                mount("tmpfs", run_dir, "tmpfs", MS_NOSUID | MS_NODEV)
             _give_up_capabilities()
             os.execvp(command[0], list(command))
         except OSError as error:
@@ -100,4 +103,4 @@ def main(run_dir: str, command: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
