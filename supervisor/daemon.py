@@ -153,6 +153,15 @@ class Supervisor:
                 why=shared,
                 meaning="workers keep the supervisor's user; each drops the capabilities it can do without",
             )
+        missing = privileges.mask_of(("NET_ADMIN", "NET_RAW")) & ~privileges.effective()
+        if missing:
+            self.log.error(
+                "start.limited",
+                what="addresses, VRRP sockets and the IPVS table",
+                why="missing capabilities: " + ", ".join(privileges.names_of(missing)),
+                meaning="no address can be served; start as root, grant these capabilities, or try it out in"
+                " a network of your own: unshare --user --map-root-user --net",
+            )
         if not out_of_memory:
             self.log.warning(
                 "start.limited",
