@@ -28,6 +28,7 @@ from supervisor.reload import Generation, Reload
 from supervisor.rundir import RunDir
 from supervisor.systemd import Notifier
 from supervisor.table import Process
+from worker import privileges
 from worker.clock import boottime
 from worker.context import Options
 from worker.control import (
