@@ -243,23 +243,24 @@ class Director:
         *,
         scheduler: str = "rr",
         retry: int = 1,
+        priority: int = 255,
         options: Sequence[str] = (),
-        spare_service: bool = False,
     ) -> str:
-        """``weights``: real servers of the web service on the VIP. Another one serves echo on ``FIXED``."""
+        """``weights``: real servers of the web service on the VIP. Another one serves echo on ``FIXED``.
+
+        Priority 255 is master at once, which saves each start the wait for others.
+        """
 
         def servers(port: int, found: dict[str, int]) -> list[str]:
             check = conf.tcp_check(retry=retry)
             return [conf.real_server(self.inside[n], port, check, weight=w) for n, w in found.items()]
 
         text = conf.global_defs("vrrp_garp_master_delay 1", *options)
-        text += conf.instance(priority=150, advert_int=1, addresses=[f"{VIP}/16"])
+        text += conf.instance(priority=priority, advert_int=1, addresses=[f"{VIP}/16"])
         both = {"r1": 1, "r2": 1}
         web = servers(WEB_PORT, both if weights is None else weights)
         text += conf.virtual_server(VIP, WEB_PORT, web, scheduler=scheduler, method="NAT")
         text += conf.virtual_server(FIXED, ECHO_PORT, servers(ECHO_PORT, both), method="NAT")
-        if spare_service:
-            text += conf.virtual_server(FIXED, 8080, servers(WEB_PORT, {"s": 1}), method="NAT")
         return text
 
     def wanted(
