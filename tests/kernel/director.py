@@ -243,12 +243,12 @@ class Director:
         *,
         scheduler: str = "rr",
         retry: int = 1,
-        priority: int = 255,
+        advert_int: float = 0.3,
         options: Sequence[str] = (),
     ) -> str:
         """``weights``: real servers of the web service on the VIP. Another one serves echo on ``FIXED``.
 
-        Priority 255 is master at once, which saves each start the wait for others.
+        A short ``advert_int`` saves each start most of the wait for other masters.
         """
 
         def servers(port: int, found: dict[str, int]) -> list[str]:
@@ -256,7 +256,7 @@ class Director:
             return [conf.real_server(self.inside[n], port, check, weight=w) for n, w in found.items()]
 
         text = conf.global_defs("vrrp_garp_master_delay 1", *options)
-        text += conf.instance(priority=priority, advert_int=1, addresses=[f"{VIP}/16"])
+        text += conf.instance(priority=150, advert_int=advert_int, addresses=[f"{VIP}/16"])
         both = {"r1": 1, "r2": 1}
         web = servers(WEB_PORT, both if weights is None else weights)
         text += conf.virtual_server(VIP, WEB_PORT, web, scheduler=scheduler, method="NAT")
