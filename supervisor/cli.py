@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from supervisor.loader import Loaded
 
 _VERBS = ("status", "events", "restart", "reload", "stop", "fence", "log-level")
-EXIT_USAGE, EXIT_CONFIG, EXIT_NO_CONFIG = 1, 2, 6
+EXIT_USAGE, EXIT_CONFIG, EXIT_NO_CONFIG, EXIT_SOFTWARE = 1, 2, 6, 70
+EXIT_TRY_AGAIN = 75
+"""EX_TEMPFAIL: not the file's fault, so a service manager may try again."""
 
 
 def main() -> None:
@@ -38,8 +40,29 @@ def main() -> None:
     except BrokenPipeError:
         status = 0
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except Exception as error:  # noqa: BLE001 - a fault of ours; its traceback helps nobody at night
+        status = _crashed(error)
     sys.stdout.flush()
     sys.exit(status)
+
+
+def _crashed(error: Exception) -> int:
+    """A fault of ours in one log record and one line. The workers see us gone and leave cleanly."""
+    import traceback
+
+    import structlog
+
+    from worker import log
+
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(last.filename)}:{last.lineno}"
+    if structlog.is_configured():
+        log.logger("supervisor").exception("process.crashed", exc_info=error)
+    print(
+        f"pykeepalived: internal error at {where}: {type(error).__name__}: {error}; please report it",
+        file=sys.stderr,
+    )
+    return EXIT_SOFTWARE
 
 
 # --- the operator's verbs --------------------------------------------------------------------------

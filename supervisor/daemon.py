@@ -387,7 +387,7 @@ class Supervisor:
         row.history = policy.History(deaths=row.history.deaths)
         row.restarts += not asked_for
         row.become("backoff")
-        row.restart_at = restart_at
+        row.restart_at = policy.not_after_fence(restart_at, now, self.fence.deadlines(row))
         self.reporter.event(row, "died", row.last_exit, pid)
         self.reload.worker_died(row)
         # Straight away where the policy allows it: every millisecond counts for vrrp.

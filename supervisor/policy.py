@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 BACK_OFF_S = (0.0, 0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
 """Pause before the n-th restart in a row."""
+LAST_TRY_S = 0.15
+"""Room for a restart before a fence deadline: a fork that is ready, on a busy host."""
 HEALTHY_AFTER_S = 10.0
 """A worker that was ready this long starts with a clean history."""
 HUNG_AFTER_S = 1.2
@@ -43,6 +45,18 @@ def after_death(history: History, now: float, *, host_starved: bool) -> tuple[Hi
     deaths = 0 if healthy else history.deaths
     pause = BACK_OFF_S[min(deaths, len(BACK_OFF_S) - 1)]
     return History(deaths=deaths if host_starved else deaths + 1), now + pause
+
+
+def not_after_fence(restart_at: float, now: float, fence_deadlines: list[float]) -> float:
+    """The restart, brought forward if the back-off alone would let the first fence deadline pass.
+
+    With a short advert_int the pauses are longer than the fence leaves: a failover would be the doing of
+    the back-off. So a last try starts LAST_TRY_S before the deadline, whatever happened before.
+    """
+    coming = [deadline_at for deadline_at in fence_deadlines if deadline_at > now]
+    if not coming:
+        return restart_at
+    return min(restart_at, max(now, min(coming) - LAST_TRY_S))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -101,7 +101,7 @@ def _killed_while_taking_over(count: int) -> list[str]:
             pair.observer.await_advert(20, plugged, src="10.100.0.1", priority=150)
             wait_until(lambda: not wanted & pair.lab.addresses("n2"), 5, "old master without addresses")
             wait_until(lambda: wanted <= pair.lab.addresses("n1"), 5, "all addresses back")
-            time.sleep(SPACING_S - 4)
+            time.sleep(max(0.0, killed + SPACING_S + 1 - time.time()))
     return complaints
 
 

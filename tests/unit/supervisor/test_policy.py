@@ -30,6 +30,23 @@ def test_deaths_of_a_starved_host_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
+    ("restart_at", "deadlines", "expected"),
+    [
+        (10.0, [], 10.0),  # nothing armed: the back-off alone counts
+        (10.2, [10.28], 10.13),  # a last try before the fence
+        (15.0, [12.8, 11.8], 11.65),
+        (10.05, [12.8], 10.05),  # never later
+        (10.2, [10.1], 10.0),  # no room left: at once
+        (12.0, [9.9], 12.0),  # passed: the janitor is at work
+    ],
+)
+def test_the_back_off_never_outlasts_the_fence(
+    restart_at: float, deadlines: list[float], expected: float
+) -> None:
+    assert policy.not_after_fence(restart_at, 10.0, deadlines) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
     ("silent", "late", "starved", "hung"),
     [
         (1.1, 0.0, 0.0, False),
