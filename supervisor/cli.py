@@ -248,7 +248,7 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
         return None, 0
     if loaded is None:
         logger.error("config.unreadable", path=options.config, why="the loader ended without a result")
-        return None, EXIT_CONFIG
+        return None, EXIT_TRY_AGAIN
     for finding in loaded.manifest.findings:
         level = {"error": logger.error, "warning": logger.warning}.get(finding.severity, logger.info)
         level("config.finding", severity=finding.severity, code=finding.code, text=finding.text)
