@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
 import re
@@ -65,8 +66,11 @@ def read_only(*, except_below: Sequence[str]) -> None:
         if any(place == keep or place.startswith(f"{keep}/") for keep in except_below):
             continue
         kept = sum(flag for word, flag in _FLAGS.items() if word in options.split(","))
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # hidden below another mount
+        try:
             mount("none", place, None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EINVAL, errno.EACCES):  # hidden below another mount
+                raise
 
 
 def _give_up_capabilities() -> None:

@@ -138,9 +138,14 @@ def test_the_container_is_as_poor_as_it_should_be(contained: Contained) -> None:
         assert int(masks[name], 16) == mask_of(container.KEPT)
     assert status.splitlines()[0] == "Name:\tpyka-supervisor"
     assert [line.split()[-1] for line in status.splitlines() if line.startswith("NSpid")] == ["1"]
-    mounts = pathlib.Path(f"/proc/{contained.pid}/mountinfo").read_text().splitlines()
-    top = {line.split()[4]: line.split()[5].split(",")[0] for line in mounts}
-    writable = {place for place, mode in top.items() if mode == "rw"}
+    writable = set()
+    for line in pathlib.Path(f"/proc/{contained.pid}/mountinfo").read_text().splitlines():
+        _, _, device, _, place, options = line.split()[:6]
+        with contextlib.suppress(OSError):
+            seen = os.stat(f"/proc/{contained.pid}/root{place}").st_dev
+            hidden = f"{os.major(seen)}:{os.minor(seen)}" != device
+            if options.split(",")[0] == "rw" and not hidden:
+                writable.add(place)
     assert writable == {"/proc", str(contained.run_dir)}
 
 
@@ -249,7 +254,7 @@ def test_term_at_the_start_ends_process_1(contained: Contained) -> None:
 def test_a_killed_container_is_cleaned_up_after(contained: Contained) -> None:
     """Nobody is left inside; a run directory that outlives the container is what others clean up by."""
     lab, vip = contained.lab, "10.100.1.4"
-    config = pair_config(90, ADVERT_INT, balancer=False, addresses=[f"{vip}/16"])
+    config = pair_config(90, 0.2, balancer=False, addresses=[f"{vip}/16"])
     config = config.replace("virtual_router_id 51", "virtual_router_id 54")
     volume = pathlib.Path("/run") / f"{lab.prefix}-volume"
     program = Program(name="contained", argv=(*container.prefix(volume, volume=True), *ours().argv))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
+import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,6 +25,8 @@ class _Loader:
         self._read, write = os.pipe()
         type(self).pid = os.fork()
         if self.pid == 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            signal.alarm(30)  # whatever becomes of the test
             while self.stays:
                 signal.pause()
             os._exit(9)
@@ -38,12 +43,18 @@ class _Loader:
 
 
 @pytest.fixture
-def options(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> DaemonOptions:
+def options(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaemonOptions]:
     monkeypatch.setattr("supervisor.loader.Loader", _Loader)
     monkeypatch.setattr(_Loader, "stays", False)
     file = tmp_path / "keepalived.conf"
     file.write_text("")
-    return DaemonOptions(config=str(file))
+    monkeypatch.setattr(_Loader, "pid", 0)
+    yield DaemonOptions(config=str(file))
+    if _Loader.pid:
+        with contextlib.suppress(ChildProcessError):  # reaped already, as it should be
+            if os.waitpid(_Loader.pid, os.WNOHANG) == (0, 0):
+                os.kill(_Loader.pid, signal.SIGKILL)
+                os.waitpid(_Loader.pid, 0)
 
 
 def test_a_loader_that_died_is_not_the_files_fault(options: DaemonOptions) -> None:
@@ -62,7 +73,7 @@ def test_a_stop_ends_the_loader_and_is_a_success(
     monkeypatch.setattr(_Loader, "stays", True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, fork.OPERATOR_SIGNALS)
     try:
-        os.kill(os.getpid(), number)
+        signal.pthread_kill(threading.get_ident(), number)  # other threads of the tests do not block it
         assert cli._first_load(options) == (None, 0)
         with pytest.raises(ProcessLookupError):
             os.kill(_Loader.pid, 0)
