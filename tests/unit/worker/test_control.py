@@ -79,7 +79,7 @@ def test_sending_never_blocks_and_keeps_the_order() -> None:
     for number in range(20_000):
         ours.send(Apply(generation=number))
     assert ours.backlog > 0
-    seen = []
+    seen: list[control.Message] = []
     while len(seen) < 20_000:
         seen += theirs.receive()
         ours.flush()
