@@ -260,7 +260,7 @@ def told(case: Callable[[int], list[str]], count: int) -> list[str]:
         return [f"broke off: {type(error).__name__}: {error}"]
 
 
-def in_parallel(jobs: Sequence[Callable[[], T]], at_once: int = 10) -> Iterator[T]:
+def in_parallel(jobs: Sequence[Callable[[], T]], at_once: int = 12) -> Iterator[T]:
     """Run jobs side by side (each sleeps most of its time); results in order."""
     with ThreadPoolExecutor(at_once) as pool:
         futures: list[Future[T]] = []

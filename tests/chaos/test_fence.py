@@ -218,7 +218,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     names = [name for _ in range(labs) for name in wanted]
     jobs = [partial(told, CASES[name], -(-total // labs)) for name in names]
     found: dict[str, list[str]] = {name: [] for name in wanted}
-    for name, complaints in zip(names, in_parallel(jobs, 8), strict=True):
+    for name, complaints in zip(names, in_parallel(jobs, 12), strict=True):
         found[name] += complaints
     return found
 
