@@ -42,7 +42,17 @@ def run_root() -> Path:
         value = os.environ.get(name, "").split(":")[0]
         if value and os.access(value, os.W_OK):
             return Path(value)
-    return Path(f"/tmp/pykeepalived-{os.getuid()}")
+    return _private_root()
+
+
+def _private_root() -> Path:
+    """Last resort, named by the user that the rest of the machine sees (in a user namespace we may be 0)."""
+    uid = os.getuid()
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/uid_map", encoding="ascii") as table:
+        for inside, outside, count in (map(int, line.split()) for line in table):
+            if inside <= uid < inside + count:
+                return Path(f"/tmp/pykeepalived-{uid - inside + outside}")
+    return Path(f"/tmp/pykeepalived-{uid}")
 
 
 def choose(run_dir: str | None, pid_file: str | None) -> Path:
@@ -116,6 +126,8 @@ class RunDir:
 
 def prepare(path: Path) -> RunDir:
     """Make and lock the run directory. Raises AlreadyRunning or RunDirError."""
+    if path.is_relative_to(_private_root()):
+        _make(_private_root(), 0o700)  # in /tmp anybody may have been here first
     _make(path, 0o755)
     longest = path / "operator.sock"
     if len(os.fsencode(longest)) > _MAX_SOCKET_PATH:

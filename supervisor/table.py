@@ -35,7 +35,8 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "ipvs": ("NET_ADMIN",),
 }
 OOM_SCORE = {"supervisor": -1000, "vrrp": -900, "ipvs": -500, "bus": 0, "checker": 500}
-BOXED = ("vrrp", "checker", "ipvs")
+BOXED = ("vrrp", "checker")
+"""Roles that resume from a black box. ipvs resumes from the kernel's table and a ledger of its own."""
 
 
 def base_capabilities(role: str) -> tuple[str, ...]:
