@@ -82,9 +82,8 @@ def test_pid_files_name_only_living_daemons(tmp_path: Path) -> None:
     assert rundir.pid_file_owner(path) is None
     path.write_text(f"{os.getppid()}\n")  # alive, but no daemon
     assert rundir.pid_file_owner(path) is None
-    code = (
-        "import ctypes, time; ctypes.CDLL(None).prctl(15, b'keepalived'); print(1, flush=True); time.sleep(60)"
-    )
+    named = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'keepalived')"
+    code = f"{named}; print(1, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as daemon:
         assert daemon.stdout is not None
         daemon.stdout.readline()
