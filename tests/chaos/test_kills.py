@@ -26,7 +26,7 @@ from tests.chaos.pairs import (
 )
 
 ROLES = ("vrrp", "checker", "ipvs", "bus")
-PAIRS_EACH = 4
+PAIRS_EACH = 3
 SPACING_S = 2.6
 SERIES = [("kill", 1.0), ("kill", 0.1), ("hang", 1.0)]
 

@@ -20,7 +20,7 @@ from ipaddress import ip_address
 import pytest
 
 from supervisor.operator import OperatorError
-from tests.chaos.pairs import VIP, Pair, in_parallel, kill, pair_config, rounds, stalls, told
+from tests.chaos.pairs import VIP, Pair, in_parallel, kill, one_at_a_time, pair_config, rounds, stalls, told
 from tests.lab import conf
 from tests.lab.programs import Program
 from tests.lab.system import REPOSITORY, wait_until
@@ -191,21 +191,24 @@ def _killed_while_reloading(count: int) -> list[str]:
 
 def _both_nodes(pair: Pair) -> None:
     pids = [pair.pid(node, "vrrp") for node in ("n1", "n2")]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    with one_at_a_time:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def _three_in_a_row(pair: Pair) -> None:
     for _ in range(3):
-        kill(pair.pid("n1", "vrrp"))
-        time.sleep(0.1)
+        kill(pair.pid("n1", "vrrp"))  # waits 100 ms
 
 
 def _vrrp_and_bus(pair: Pair) -> None:
     pids = [pair.pid("n1", "vrrp"), pair.pid("n1", "bus")]
     random.shuffle(pids)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    with one_at_a_time:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def _everything_stopped_for_a_second(pair: Pair) -> None:
@@ -349,7 +352,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     names = [name for _ in range(labs) for name in wanted]
     jobs = [partial(told, CASES[name], -(-total // labs)) for name in names]
     found: dict[str, list[str]] = {name: [] for name in wanted}
-    for name, complaints in zip(names, in_parallel(jobs, 16), strict=True):
+    for name, complaints in zip(names, in_parallel(jobs, 12), strict=True):
         found[name] += complaints
     return found
 
