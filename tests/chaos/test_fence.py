@@ -42,7 +42,7 @@ def two_answer(pair: Pair, since: float, until: float) -> list[str]:
 
 
 def _dies_at_every_start(count: int) -> list[str]:
-    complaints = []
+    complaints, disturbed = [], 0
     adv = 0.5
     configs = (pair_config(150, adv, balancer=False), pair_config(100, adv, balancer=False))
     with Pair(adv, configs=configs, start=("n2",)) as pair:
@@ -59,20 +59,27 @@ def _dies_at_every_start(count: int) -> list[str]:
             flag.touch()
             at = kill(pair.pid("n1", "vrrp"))
             last = max(frame.at for frame in pair.observer.adverts(until=at, src="10.100.0.1"))
-            zero = pair.observer.await_advert(10, at, src="10.100.0.1", active=False)
             first = pair.observer.await_advert(10, at, src="10.100.0.2")
             stalled = stalls.longest_s(last, first.at)
+            zeros = pair.observer.adverts(at, first.at, src="10.100.0.1", active=False)
+            if not zeros and stalled > 0.05:
+                # The host let the supervisor miss the moment: no release then, the addresses go all the same.
+                disturbed += 1
+            elif not zeros:
+                complaints.append("no release")
             # Not before F, and in any case before a peer of priority 254 could have taken over.
-            released_s = zero.at - last
+            released_s = zeros[0].at - last if zeros else fence_s(adv)
             if not fence_s(adv) - 0.01 <= released_s <= 3 * adv + stalled:
                 complaints.append(f"released after {released_s:.3f} s, F {fence_s(adv)}, stall {stalled:.3f}")
-            if first.at - zero.at > conf.skew_s(100, adv) + 0.05 + stalled:
-                complaints.append(f"peer needed {first.at - zero.at:.3f} s after the release")
+            if zeros and first.at - zeros[0].at > conf.skew_s(100, adv) + 0.05 + stalled:
+                complaints.append(f"peer needed {first.at - zeros[0].at:.3f} s after the release")
             wait_until(lambda: pair.holders() == {"n2"}, 2, "only the peer holds the address")
             time.sleep(0.5)
             complaints += two_answer(pair, at - 0.3, time.time())
             flag.unlink()  # and it comes back, by an election
             pair.observer.await_advert(20, time.time(), src="10.100.0.1", priority=150)
+        if disturbed > count // 2:
+            complaints.append(f"this host stalls too often for a verdict: {disturbed} of {count}")
         if complaints:
             complaints.append(pair.log("n1")[-4000:])
     return complaints
@@ -218,7 +225,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     names = [name for _ in range(labs) for name in wanted]
     jobs = [partial(told, CASES[name], -(-total // labs)) for name in names]
     found: dict[str, list[str]] = {name: [] for name in wanted}
-    for name, complaints in zip(names, in_parallel(jobs, 12), strict=True):
+    for name, complaints in zip(names, in_parallel(jobs, 8), strict=True):
         found[name] += complaints
     return found
 

@@ -244,7 +244,7 @@ virtual_server {VIP} 8080 {{
     site.daemon = Daemon("d", lab.ns("d"), programs.ours(), site.config(), lab.dir / "again", None)
     lab.daemons.append(site.daemon)
     argv = site.daemon.argv
-    for flag in ("-p", "-r", "-c", "-b"):  # the same instance: the same files
+    for flag in ("-p", "-r", "-c", "-b", "--run-dir"):  # the same instance: the same files
         argv[argv.index(flag) + 1] = first.argv[first.argv.index(flag) + 1]
     site.daemon.start()
     site.await_table("r2", within_s=START_S)
