@@ -79,6 +79,7 @@ def _last_words(title: str) -> None:
     """What killed the child, as one log record: no traceback reaches a user's terminal."""
     from worker import log
 
+    # The child ends in the next line whatever happens: a log that fails must not change how.
     with contextlib.suppress(Exception):
         log.logger(title.rpartition("-")[2]).exception("process.crashed")
         if log.LEVELS["debug"] >= log._threshold:
