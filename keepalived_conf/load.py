@@ -16,13 +16,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from keepalived_conf.build import build
+from keepalived_conf.build.config import Built, build
+from keepalived_conf.build.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass, render_all
-from keepalived_conf.grammar import ROOT
-from keepalived_conf.lexer import read_lines
+from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice
-from keepalived_conf.parser import Node, parse
-from keepalived_conf.preprocess import Included, IncludeResult, Preprocessor
+from keepalived_conf.syntax.lexer import read_lines
+from keepalived_conf.syntax.parser import Node, parse
+from keepalived_conf.syntax.preprocess import Included, IncludeResult, Preprocessor
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 MAX_BRACE_ALTERNATIVES: Final = 4096
@@ -38,6 +39,8 @@ class LoadResult:
     fatal: bool
     """The configuration must not be started with or applied; ``config`` is not to be used."""
     highest: KeepalivedClass
+    used: tuple[Use, ...] = ()
+    """Every keyword the text uses, once, with its effect."""
     left_out: int = 0
     """Diagnostics beyond the limit, counted only."""
     tree: tuple[Node, ...] = field(default=(), repr=False, compare=False)
@@ -74,7 +77,7 @@ def load(path: str | os.PathLike[str], *, config_id: str | None = None) -> LoadR
             keepalived=KeepalivedClass.FILE_NOT_FOUND,
             hint=why.hint or "check the path given by -f",
         )
-        return _result(Config(), diagnostics, files, ())
+        return _result(Built(config=Config(), used=()), diagnostics, files, ())
     preprocessor = Preprocessor(
         diagnostics=diagnostics,
         config_id=config_id,
@@ -102,9 +105,10 @@ def load_text(data: bytes, *, name: str = "keepalived.conf", config_id: str = "l
     return _result(build(nodes, diagnostics), diagnostics, files, tuple(nodes))
 
 
-def _result(config: Config, diagnostics: Diagnostics, files: _Files, tree: Iterable[Node]) -> LoadResult:
+def _result(built: Built, diagnostics: Diagnostics, files: _Files, tree: Iterable[Node]) -> LoadResult:
     return LoadResult(
-        config=config,
+        config=built.config,
+        used=built.used,
         diagnostics=tuple(diagnostics.items),
         fatal=diagnostics.fatal,
         highest=diagnostics.highest,

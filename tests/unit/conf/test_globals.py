@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from keepalived_conf.grammar import GLOBAL_DEFS, ROOT, Block, Keyword, Type
-from keepalived_conf.known import CONSEQUENCES, KNOWN_KEYWORDS, NAMED_BLOCKS, SCRIPT_KEYWORDS
+from keepalived_conf.grammar.known import CONSEQUENCES, KNOWN_KEYWORDS, NAMED_BLOCKS, SCRIPT_KEYWORDS
+from keepalived_conf.grammar.root import GLOBAL_DEFS, ROOT, Block, Keyword, Type
 from keepalived_conf.model import GlobalDefs
 from tests.unit.conf.support import codes, load
 

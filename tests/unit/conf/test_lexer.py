@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keepalived_conf.diagnostics import Diagnostics
-from keepalived_conf.lexer import (
+from keepalived_conf.syntax.lexer import (
     ESCAPED_BANG,
     ESCAPED_HASH,
     MAX_LINE_CHARS,

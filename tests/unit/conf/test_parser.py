@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from keepalived_conf.diagnostics import Diagnostics
-from keepalived_conf.grammar import ROOT
-from keepalived_conf.lexer import read_lines
-from keepalived_conf.parser import MAX_DEPTH, Comment, Node, Statement, parse
+from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.syntax.lexer import read_lines
+from keepalived_conf.syntax.parser import MAX_DEPTH, Comment, Node, Statement, parse
 from tests.unit.conf.support import codes, find, load, where
 
 

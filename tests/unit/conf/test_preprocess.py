@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from keepalived_conf.diagnostics import Diagnostics
-from keepalived_conf.lexer import read_lines
 from keepalived_conf.load import exit_status, load
-from keepalived_conf.preprocess import Included, IncludeResult, Preprocessor
+from keepalived_conf.syntax.lexer import read_lines
+from keepalived_conf.syntax.preprocess import Included, IncludeResult, Preprocessor
 
 
 def expand(text: str, *, config_id: str = "high") -> tuple[list[str], Diagnostics]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from keepalived_conf import values
-from keepalived_conf.build_lvs import LvsBuilder
-from keepalived_conf.build_vrrp import VrrpBuilder
+from keepalived_conf.syntax import values
+from keepalived_conf.build.virtual_server import LvsBuilder
+from keepalived_conf.build.vrrp_instance import VrrpBuilder
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar import GLOBAL_DEFS, ROOT
+from keepalived_conf.grammar.root import GLOBAL_DEFS, ROOT
 from keepalived_conf.model import Config, GlobalDefs, Place
-from keepalived_conf.parser import Node
-from keepalived_conf.reader import Read, Reader
-from keepalived_conf.vrrp_defaults import vrrp_defaults
+from keepalived_conf.syntax.parser import Node
+from keepalived_conf.build.reader import Read, Reader, Use
+from keepalived_conf.build.vrrp_defaults import vrrp_defaults
 
 
-def build(nodes: list[Node], diagnostics: Diagnostics) -> Config:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    config: Config
+    used: tuple[Use, ...]
+    """Every keyword the text uses, once, in file order."""
+
+
+def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
     """The configuration a tree stands for. Look at ``diagnostics.fatal`` before using it.
 
     global_defs count wherever they stand, at start and at reload alike.
@@ -46,7 +54,14 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Config:
         )
     if not vrrp.instances and not lvs.servers and not diagnostics.fatal:
         diagnostics.note(None, "nothing-to-do", "no vrrp_instance and no virtual_server is in effect")
-    return Config(globals=globals_, vrrp_instances=tuple(vrrp.instances), virtual_servers=tuple(lvs.servers))
+    return Built(
+        config=Config(
+            globals=globals_,
+            vrrp_instances=tuple(vrrp.instances),
+            virtual_servers=tuple(lvs.servers),
+        ),
+        used=tuple(reader.used.values()),
+    )
 
 
 def _globals(root: Read, defs: Read, diagnostics: Diagnostics) -> GlobalDefs:

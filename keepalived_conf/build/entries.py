@@ -6,10 +6,10 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Any
 
-from keepalived_conf import values
+from keepalived_conf.syntax import values
 from keepalived_conf.model import IpInterface, Places, UnicastPeer, VirtualAddress
-from keepalived_conf.parser import Statement
-from keepalived_conf.values import BadValueError, LeadingNumberError
+from keepalived_conf.syntax.parser import Statement
+from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 
 
 class BadEntryError(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepalived_conf.schema import (
+from keepalived_conf.grammar.schema import (
     GARP_DELAY_MAX_S,
     INT32_MAX,
     TIMER_MAX_S,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 from typing import cast
 
-from keepalived_conf import values
-from keepalived_conf.build_check import CheckBuilder
+from keepalived_conf.syntax import values
+from keepalived_conf.build.check import CheckBuilder
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar import REAL_SERVER, SCHEDULERS, VIRTUAL_SERVER
+from keepalived_conf.grammar.root import REAL_SERVER, SCHEDULERS, VIRTUAL_SERVER
 from keepalived_conf.model import (
     Check,
     Family,
@@ -23,9 +23,9 @@ from keepalived_conf.model import (
     RealServer,
     VirtualServer,
 )
-from keepalived_conf.parser import Statement
-from keepalived_conf.reader import Read, Reader
-from keepalived_conf.values import BadValueError, LeadingNumberError
+from keepalived_conf.syntax.parser import Statement
+from keepalived_conf.build.reader import Read, Reader
+from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 
 DEFAULT_PERSISTENCE_S = 360
 SCHED_FLAGS = {

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar import Block, Keyword
-from keepalived_conf.lexer import ESCAPED_BANG, ESCAPED_HASH, Line, Token, Word, split
+from keepalived_conf.grammar.root import Block, Keyword
 from keepalived_conf.model import Place
+from keepalived_conf.syntax.lexer import ESCAPED_BANG, ESCAPED_HASH, Line, Token, split
+from keepalived_conf.syntax.words import Word
 
 MAX_DEPTH = 200
 """Blocks deeper than this are read as flat text of the deepest one, with one error."""
@@ -47,6 +48,8 @@ class Statement:
     body: list[Node] | None = None
     end_line: int = 0
     """Line of the closing brace; 0: no body or never closed."""
+    extension: bool = False
+    """Stands on an ``@pykeepalived`` line."""
 
     @property
     def name(self) -> str:
@@ -138,7 +141,13 @@ class _Parser:
         words = tuple(Word(t.text, line.column(t.start), t.quoted) for t in tokens)
         if not line.text.isascii():
             words = self._check_encoding(line, tokens, words)
-        statement = Statement(line.file, line.number, words, line.text[tokens[0].start : tokens[-1].end])
+        statement = Statement(
+            line.file,
+            line.number,
+            words,
+            line.text[tokens[0].start : tokens[-1].end],
+            extension=line.extension,
+        )
         here.nodes.append(statement)
         self.pending = statement
 

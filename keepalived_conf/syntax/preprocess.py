@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.lexer import ESCAPED_BANG, ESCAPED_HASH, Line
+from keepalived_conf.syntax.lexer import ESCAPED_BANG, ESCAPED_HASH, Line
 
 OWN_ID = "pykeepalived"
 """Lines that begin with ``@pykeepalived`` are always read by us and dropped by keepalived."""
@@ -152,7 +152,7 @@ class Preprocessor:
         holds = match[2] in (self.config_id, OWN_ID)
         if holds == bool(match[1]) or match.end() >= len(line.text):
             return None
-        return _cut(line, match.end(), len(line.text))
+        return _cut(line, match.end(), len(line.text))._replace(extension=match[2] == OWN_ID)
 
     def _define(self, line: Line, following: Iterator[Line], source: Included) -> bool:
         text = line.text.lstrip(" \t")

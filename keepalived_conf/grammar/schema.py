@@ -1,11 +1,19 @@
-"""What the grammar tables are made of: argument types, keyword rows, blocks, and short row makers."""
+"""What the grammar tables are made of: argument types, keyword rows, blocks, and short row makers.
+
+One row per keyword says everything that is known about it. The reader, the model's filling, ``show``,
+``diff``, ``explain``, the JSON Schema and docs/configuration.md are driven by these rows.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from keepalived_conf.known import KNOWN_KEYWORDS
+from keepalived_conf.grammar.forms import Form
+from keepalived_conf.grammar.known import KNOWN_KEYWORDS
 
 UINT32_MAX = 4294967295
 INT32_MAX = 2147483647
@@ -26,10 +34,19 @@ class Type(StrEnum):
     INTERFACE = "interface"
     TEXT = "text"
     WORDS = "words"
-    """One or more words with rules of their own."""
+    """One or more words that the builder reads itself."""
+    FORM = "form"
+    """Arguments with a shape of their own: ``Keyword.form`` reads and writes them."""
     BLOCK = "block"
     INERT = "inert"
-    """Known to keepalived, without effect here yet."""
+    """No row yet: the name is known, and nothing else."""
+
+
+class Effect(StrEnum):
+    ACTIVE = "in effect"
+    PARSED = "parsed only"
+    """Read, checked, in the model; no worker acts on it yet."""
+    NONE = "no effect by design"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,12 +68,33 @@ class Keyword:
     stops_when_bare: bool = True
     """keepalived ends with status 2 when the argument is missing; otherwise it reports and goes on."""
     worker: str = ""
-    """Who acts on it: vrrp, checker, ipvs, supervisor; joined by +."""
+    """Who owns it: supervisor, bus, vrrp, checker, ipvs, bfd, script, api; joined by +. Never empty in a
+    table (``global_defs`` and the root included): the owner acts on it, or will."""
+    effect: Effect = Effect.ACTIVE
+    reason: str = ""
+    """Why it has no effect. Required for NONE. PARSED: what follows for the operator; told as a warning
+    when written, else the user gets a note."""
+    since: str = ""
+    """keepalived version that brought it, where known."""
+    field: str = ""
+    """Its field in ``Block.model``; filled in by ``block_of`` where the name is the keyword's (- as _, unit
+    appended). Empty: the builder puts it somewhere else."""
+    form: Form | None = None
+    """Of type FORM."""
+    secret: bool = False
+    """Its value is shown to nobody but root, on request."""
+    extension: bool = False
+    """Ours, not keepalived's: only on ``@pykeepalived`` lines."""
     alias_of: str = ""
     deprecated: str = ""
     """Why or what instead; empty: not deprecated."""
     help: str = ""
     block: Block | None = None
+
+    @property
+    def key(self) -> str:
+        """The name it counts under."""
+        return self.alias_of or self.name
 
     @property
     def takes(self) -> str:
@@ -65,6 +103,8 @@ class Keyword:
             return "a whole number" + self._range()
         if self.type is Type.DECIMAL:
             return f"a number of seconds with up to {self.decimals} decimals" + self._range()
+        if self.form is not None:
+            return self.form.takes
         if self.type is Type.CHOICE:
             return "one of " + ", ".join(self.choices)
         return {
@@ -88,8 +128,16 @@ class Block:
 
     name: str
     keywords: dict[str, Keyword] = field(default_factory=dict)
+    path: str = ""
+    """Keywords that lead here, joined by dots; empty: the top level."""
+    model: type[Any] | None = None
+    """Frozen dataclass its settings are kept in."""
     entries: bool = False
     """A value block: its lines are data, not keywords."""
+    entry: Form | None = None
+    """Of a value block: reads and writes one line. None: the builder reads the lines itself."""
+    head: Form | None = None
+    """Reads and writes the words between the keyword and the brace (a name, an address); None: no words."""
     secret: bool = False
     """Its words are never shown, not even unknown ones."""
 
@@ -202,32 +250,71 @@ def plain_row(
     )
 
 
+def field_of(name: str, unit: str) -> str:
+    """Name of the model's field for a keyword: lower case, _ for -, its unit behind it."""
+    base = name.replace("-", "_").lower()
+    return f"{base}_{unit}" if unit in ("s", "us", "bytes") else base
+
+
+def _linked(row: Keyword, model: type[Any] | None) -> Keyword:
+    """The row with its field of the model, where one is named after it."""
+    if model is None or row.field or row.type is Type.INERT:
+        return row
+    fields = {f.name for f in dataclasses.fields(model)}
+    for name in (field_of(row.key, row.unit), field_of(row.key, "")):
+        if name in fields:
+            return dataclasses.replace(row, field=name)
+    return row
+
+
 def block_of(
-    path: str, rows: tuple[Keyword, ...] = (), *, entries: bool = False, secret: bool = False
+    path: str,
+    rows: tuple[Keyword, ...] = (),
+    *,
+    model: type[Any] | None = None,
+    entries: bool = False,
+    entry: Form | None = None,
+    head: Form | None = None,
+    secret: bool = False,
 ) -> Block:
-    """The block at a path: every known keyword, with the rows that have an effect in place of inert ones."""
-    effective = {row.name: row for row in rows}
+    """The block at a path: its rows, then an inert row for each known keyword that has none yet."""
+    written = {row.name: _linked(row, model) for row in rows}
     keywords: dict[str, Keyword] = {}
     for word in KNOWN_KEYWORDS.get(path, "").split():
         name = word.rstrip("{[")
-        row = effective.pop(name, None)
-        if row is None:
-            inner = (
-                block_of(
-                    f"{path}.{name}" if path else name,
-                    entries=word.endswith("["),
-                    secret=name in ("auth_hmac", "SSL"),
-                )
-                if name != word
-                else None
+        if name in written:
+            keywords[name] = written[name]
+            continue
+        inner = (
+            block_of(
+                f"{path}.{name}" if path else name,
+                entries=word.endswith("["),
+                secret=name in ("auth_hmac", "SSL"),
             )
-            row = Keyword(name=name, block=inner, repeatable=inner is not None, optional=True)
-        keywords[name] = row
-    if effective:
-        raise ValueError(f"not in the list of known keywords of {path!r}: {', '.join(effective)}")
+            if name != word
+            else None
+        )
+        keywords[name] = Keyword(name=name, block=inner, repeatable=inner is not None, optional=True)
+    for name, row in written.items():
+        keywords.setdefault(name, row)
     return Block(
-        name=path.rpartition(".")[2] or "the top level", keywords=keywords, entries=entries, secret=secret
+        name=path.rpartition(".")[2] or "the top level",
+        path=path,
+        keywords=keywords,
+        model=model,
+        entries=entries or entry is not None,
+        entry=entry,
+        head=head,
+        secret=secret,
     )
+
+
+def rows_of(block: Block) -> Iterator[tuple[str, Keyword]]:
+    """Every row of a block and of the blocks inside it, with the path of its block, in table order."""
+    for keyword in block.keywords.values():
+        yield block.path, keyword
+        if keyword.block is not None:
+            yield from rows_of(keyword.block)
 
 
 def opens(name: str, block: Block, help_: str, *, worker: str, stops_when_bare: bool = True) -> Keyword:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from keepalived_conf import values
-from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar import Block, Keyword, Type
-from keepalived_conf.known import CONSEQUENCES, NAMED_BLOCKS, SCRIPT_KEYWORDS
+from keepalived_conf.syntax import values
+from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass
+from keepalived_conf.grammar.forms import Args, BadWordError, Form
+from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
+from keepalived_conf.grammar.known import CONSEQUENCES, NAMED_BLOCKS, SCRIPT_KEYWORDS
 from keepalived_conf.model import Place, Places
-from keepalived_conf.parser import Statement
-from keepalived_conf.values import BadValueError, LeadingNumberError
+from keepalived_conf.syntax.parser import Statement
+from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 
 MAX_SUGGESTIONS = 200
 """Looking for the word that was meant costs milliseconds: not for each line of a file of another kind."""
+
+
+T = TypeVar("T")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """A keyword that a configuration uses, at its first place."""
+
+    path: str
+    """Of the block, as ``Block.path``."""
+    name: str
+    effect: Effect
+    reason: str
+    place: Place
 
 
 @dataclass(slots=True)
@@ -53,6 +74,8 @@ class Reader:
         self.script_place: Place | None = None
         """Where the first program to run is configured."""
         self.script_security = False
+        self.used: dict[tuple[str, str], Use] = {}
+        """(block path, keyword) -> its first use."""
         self._suggestions = 0
 
     def block(self, statement: Statement, block: Block) -> Read:
@@ -66,14 +89,105 @@ class Reader:
                 continue
             word = node.words[0]
             keyword = None if word.quoted else block.keywords.get(word.text)
-            if keyword is None:
-                self._unknown(node, block)
+            if keyword is None or (keyword.extension and not node.extension):
+                self._unknown(node, block, keyword)
             else:
-                self._take(read, node, keyword)
+                self._take(read, node, keyword, block)
+
+    def use(self, path: str, keyword: Keyword, place: Place) -> None:
+        """Count a keyword, and say once what has no effect."""
+        key = (path, keyword.name)
+        if key in self.used:
+            return
+        effect = Effect.PARSED if keyword.type is Type.INERT else keyword.effect
+        self.used[key] = Use(
+            path=path, name=keyword.name, effect=effect, reason=keyword.reason, place=place
+        )
+        if effect is Effect.ACTIVE or keyword.type is Type.INERT:
+            return
+        if not self.diagnostics.first_time("no-effect", keyword.name):
+            return
+        if effect is Effect.NONE:
+            self.diagnostics.note(
+                place, "no-effect", f"{keyword.name} has no effect", hint=keyword.reason, width=len(keyword.name)
+            )
+            return
+        say = self.diagnostics.warning if keyword.reason else self.diagnostics.note
+        say(
+            place,
+            "no-effect-yet",
+            f"{keyword.name} is understood, has no effect yet",
+            hint=keyword.reason,
+            width=len(keyword.name),
+        )
+
+    def model(self, read: Read, block: Block, model: Callable[..., T], **given: Any) -> T:
+        """The dataclass of a block from what was read: values by the rows' fields, ``given`` over them."""
+        found = {
+            row.field: _frozen(read.values[row.key])
+            for row in block.keywords.values()
+            if row.field and row.key in read.values
+        }
+        found.update(given)
+        return model(**found, places=read.places)
+
+    def form(self, node: Statement, form: Form, first: int, path: str = "", block: Block | None = None) -> Any:
+        """What a form reads from the words of a line, or None after a diagnostic."""
+        args = Args(words=node.words, first=first, raw=node.raw)
+        label = "" if first == 0 else f"{node.name}: "
+        secret = block is not None and block.secret
+        try:
+            value = form.read(args)
+        except BadWordError as bad:
+            index = min(bad.index, len(node.words))
+            self.diagnostics.error(
+                node.place_of(index),
+                bad.code,
+                f"{label}{bad.message}" + ("" if bad.fatal else "; the line is ignored"),
+                hint=bad.hint or f"write {'' if first == 0 else node.name + ' '}{form.takes}",
+                width=len(node.words[index].text) if index < len(node.words) else 1,
+                keepalived=bad.keepalived,
+                fatal=bad.fatal,
+                secret=secret,
+            )
+            return None
+        finally:
+            for index, name in args.used:
+                row = None if block is None else block.keywords.get(name)
+                if row is not None:
+                    self.use(path, row, node.place_of(index))
+        for remark in args.remarks:
+            self.diagnostics.add(
+                Diagnostic(
+                    place=node.place_of(remark.index),
+                    severity=remark.severity,
+                    code=remark.code,
+                    message=f"{label}{remark.message}",
+                    hint=remark.hint,
+                    keepalived=remark.keepalived,
+                    width=len(node.words[remark.index].text) if remark.index < len(node.words) else 1,
+                    secret=secret,
+                )
+            )
+        return value
+
+    def entries(self, node: Statement, keyword: Keyword) -> list[Any]:
+        """The lines of a value block through its entry form; a line that cannot be used is left out."""
+        block = keyword.block
+        assert block is not None
+        assert block.entry is not None
+        found = []
+        for line in node.statements():
+            if not line.words:
+                continue
+            value = self.form(line, block.entry, 0, f"{block.path}.entry", block)
+            if value is not None:
+                found.append(value)
+        return found
 
     # --- unknown and inert -----------------------------------------------------------------------
 
-    def _unknown(self, node: Statement, block: Block) -> None:
+    def _unknown(self, node: Statement, block: Block, ours: Keyword | None = None) -> None:
         # A word read as keyword by mistake may be a secret: it is not repeated there.
         name = "here" if block.secret else f"'{node.name}'"
         close: list[str] = []
@@ -82,6 +196,8 @@ class Reader:
             close = difflib.get_close_matches(node.name[:64], block.keywords, n=1, cutoff=0.75)
         where = f" in {block.name}" if not block.secret else f" ({block.name})"
         hint = f"did you mean {close[0]}?" if close else ""
+        if ours is not None:
+            hint = f"it is a setting of pykeepalived: write @pykeepalived {node.name}"
         if node.body is not None:
             hint = (hint + " " if hint else "") + "its block is ignored as a whole"
         self.diagnostics.error(
@@ -127,7 +243,9 @@ class Reader:
 
     # --- values --------------------------------------------------------------------------------------
 
-    def _take(self, read: Read, node: Statement, keyword: Keyword) -> None:
+    def _take(self, read: Read, node: Statement, keyword: Keyword, block: Block) -> None:
+        if (block.path, keyword.name) not in self.used:
+            self.use(block.path, keyword, node.place)
         if keyword.type is Type.INERT:
             self.inert(node, keyword)
             return
@@ -146,6 +264,11 @@ class Reader:
             read.blocks.append((keyword, node))
             read.statements.setdefault(name, []).append(node)
             read.places.setdefault(name, node.place)
+            if keyword.block is not None and keyword.block.entry is not None:
+                read.values.setdefault(name, []).extend(self.entries(node, keyword))
+            return
+        if keyword.type is Type.FORM:
+            self._take_form(read, node, keyword, block)
             return
         if len(node.words) < 2 and not keyword.optional:
             takes = f"{keyword.name} takes {keyword.takes}" if keyword.takes else ""
@@ -182,6 +305,21 @@ class Reader:
         read.values[name] = value
         read.places[name] = node.place
         read.refused.discard(name)
+
+    def _take_form(self, read: Read, node: Statement, keyword: Keyword, block: Block) -> None:
+        assert keyword.form is not None
+        if keyword.name in SCRIPT_KEYWORDS and self.script_place is None and len(node.words) > 1:
+            self.script_place = node.place
+        value = self.form(node, keyword.form, 1, block.path, block)
+        if value is None:
+            read.refused.add(keyword.key)
+            return
+        if keyword.repeatable:
+            read.values.setdefault(keyword.key, []).append(value)
+        else:
+            read.values[keyword.key] = value
+        read.places[keyword.key] = node.place
+        read.refused.discard(keyword.key)
 
     def missing_word(self, node: Statement, hint: str, *, stops: bool = True) -> None:
         """An argument is missing. ``stops``: keepalived ends at once with status 2 (so: fatal)."""

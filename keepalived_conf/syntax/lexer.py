@@ -41,6 +41,8 @@ class Line(NamedTuple):
     comment_column: int = 0
     columns: tuple[int, ...] | None = None
     """Column (from 1) of each character of ``text``; None: the character's index plus 1."""
+    extension: bool = False
+    """Came from an ``@pykeepalived`` line: keywords of our own are allowed."""
 
     def column(self, index: int) -> int:
         if self.columns is None:
@@ -51,12 +53,6 @@ class Line(NamedTuple):
 
     def place(self, index: int = 0) -> Place:
         return Place(file=self.file, line=self.number, column=self.column(index))
-
-
-class Word(NamedTuple):
-    text: str
-    column: int
-    quoted: bool = False
 
 
 class Token(NamedTuple):

@@ -9,9 +9,7 @@ Facts: keepalived.conf(5), ranges and defaults as keepalived 2.4.3 has them.
 
 from __future__ import annotations
 
-from keepalived_conf.grammar_lvs import HTTP_GET, REAL_SERVER, SCHEDULERS, TCP_CHECK, URL, VIRTUAL_SERVER
-from keepalived_conf.grammar_vrrp import AUTHENTICATION, GLOBAL_DEFS, VRRP_INSTANCE
-from keepalived_conf.schema import (
+from keepalived_conf.grammar.schema import (
     Block,
     Keyword,
     Type,
@@ -19,6 +17,15 @@ from keepalived_conf.schema import (
     integer_row,
     opens,
 )
+from keepalived_conf.grammar.virtual_server import (
+    HTTP_GET,
+    REAL_SERVER,
+    SCHEDULERS,
+    TCP_CHECK,
+    URL,
+    VIRTUAL_SERVER,
+)
+from keepalived_conf.grammar.vrrp_instance import AUTHENTICATION, GLOBAL_DEFS, VRRP_INSTANCE
 
 __all__ = [
     "AUTHENTICATION",

@@ -1,0 +1,61 @@
+"""The typed, frozen model of a keepalived configuration: what every worker reads.
+
+Pure data. Units are in the names, defaults are already filled in (inheritance between
+global_defs, virtual_server, real_server and checker is resolved by the parser), so a worker never
+asks "was it given?" but only "what is it?".
+
+``places`` of a block says where each of its values was written. It never takes part in comparison:
+moving a line is not a change. Slices sent to workers carry it too, so that a worker can name the
+line that asked for something the kernel refused.
+
+Sources: keepalived.conf(5); defaults and ranges as keepalived 2.4.3 has them.
+"""
+
+from __future__ import annotations
+
+from keepalived_conf.model.base import (
+    VRRP_GROUP4,
+    VRRP_GROUP6,
+    Family,
+    Fifo,
+    IpAddress,
+    IpInterface,
+    LvsMethod,
+    Place,
+    Places,
+    Protocol,
+    Script,
+    Weight,
+)
+from keepalived_conf.model.config import CheckerSlice, Config, IpvsSlice, VrrpSlice
+from keepalived_conf.model.globals import GlobalDefs
+from keepalived_conf.model.lvs import Check, HttpUrl, RealServer, VirtualServer, make_check_id
+from keepalived_conf.model.vrrp import UnicastPeer, VirtualAddress, VrrpInstance
+
+__all__ = [
+    "VRRP_GROUP4",
+    "VRRP_GROUP6",
+    "Check",
+    "CheckerSlice",
+    "Config",
+    "Family",
+    "Fifo",
+    "GlobalDefs",
+    "HttpUrl",
+    "IpAddress",
+    "IpInterface",
+    "IpvsSlice",
+    "LvsMethod",
+    "Place",
+    "Places",
+    "Protocol",
+    "RealServer",
+    "Script",
+    "UnicastPeer",
+    "VirtualAddress",
+    "VirtualServer",
+    "VrrpInstance",
+    "VrrpSlice",
+    "Weight",
+    "make_check_id",
+]

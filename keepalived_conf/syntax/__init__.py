@@ -1,0 +1,1 @@
+"""Text to syntax tree: lexer, preprocessor, parser; and single words to values."""

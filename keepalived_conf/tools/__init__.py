@@ -1,0 +1,1 @@
+"""What people do with a configuration: show, diff, lint, explain, schema, documentation."""
