@@ -186,7 +186,9 @@ class AptRoot:
             return
         say(f"reading package lists from {self._uris}")
         self._apt(
-            "-o", "APT::Update::Error-Mode=any", "update",
+            "-o",
+            "APT::Update::Error-Mode=any",
+            "update",
             what=f"cannot read the package lists of {self._uris} (is the mirror reachable?)",
         )
         self._updated = True
@@ -198,7 +200,12 @@ class AptRoot:
             stale.unlink()
         say(f"downloading {', '.join(packages)} with what that depends on")
         self._apt(
-            "install", "--download-only", "--yes", "--no-install-recommends", "--no-remove", *packages,
+            "install",
+            "--download-only",
+            "--yes",
+            "--no-install-recommends",
+            "--no-remove",
+            *packages,
             what=f"cannot download {' '.join(packages)}",
         )
         return sorted(self.archives.glob("*.deb"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from keepalived_conf.syntax import values
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.root import HTTP_GET, TCP_CHECK, URL
+from keepalived_conf.grammar.virtual_server import HTTP_GET, TCP_CHECK, URL
 from keepalived_conf.syntax.lexer import split_escaped
 from keepalived_conf.model import Check, HttpUrl, RealServer, VirtualServer, make_check_id
 from keepalived_conf.syntax.parser import Statement

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from typing import Literal
 
-from keepalived_conf.syntax import values
+from keepalived_conf.build.bfd import build_bfd
+from keepalived_conf.build.globals import build_globals
+from keepalived_conf.build.groups import build_groups
+from keepalived_conf.build.interfaces import build_interfaces
+from keepalived_conf.build.routing import build_routing
+from keepalived_conf.build.trackers import build_trackers
 from keepalived_conf.build.virtual_server import LvsBuilder
 from keepalived_conf.build.vrrp_instance import VrrpBuilder
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar.root import GLOBAL_DEFS, ROOT
-from keepalived_conf.model import Config, GlobalDefs, Place
+from keepalived_conf.grammar.global_defs import GLOBAL_DEFS
+from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.model import Config, Place
 from keepalived_conf.syntax.parser import Node
 from keepalived_conf.build.reader import Read, Reader, Use
 from keepalived_conf.build.vrrp_defaults import vrrp_defaults
@@ -35,7 +39,12 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
     defs = Read(Place(file="", line=1, column=1))
     for statement in root.statements.get("global_defs", ()):
         reader.into(defs, statement.body or [], GLOBAL_DEFS)
-    globals_ = _globals(root, defs, diagnostics)
+    globals_ = build_globals(root, defs, diagnostics)
+    trackers = build_trackers(reader, root)
+    routing = build_routing(reader, root)
+    groups = build_groups(reader, root)
+    interfaces = build_interfaces(reader, root)
+    bfd = build_bfd(reader, root)
     vrrp = VrrpBuilder(reader, globals_, vrrp_defaults(defs))
     lvs = LvsBuilder(reader, log_all_failures=bool(defs.get("checker_log_all_failures", False)))
     for keyword, statement in root.blocks:
@@ -57,59 +66,20 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
     return Built(
         config=Config(
             globals=globals_,
+            track_groups=groups.track_groups,
+            static_addresses=routing.static_addresses,
+            static_routes=routing.static_routes,
+            static_rules=routing.static_rules,
+            sync_groups=groups.sync_groups,
+            garp_groups=groups.garp_groups,
+            linkbeat_interfaces=interfaces.linkbeat_interfaces,
+            interface_delays=interfaces.interface_delays,
+            vrrp_scripts=trackers.vrrp_scripts,
+            track_processes=trackers.track_processes,
+            track_files=trackers.track_files,
+            bfd_instances=bfd.bfd_instances,
             vrrp_instances=tuple(vrrp.instances),
             virtual_servers=tuple(lvs.servers),
         ),
         used=tuple(reader.used.values()),
-    )
-
-
-def _globals(root: Read, defs: Read, diagnostics: Diagnostics) -> GlobalDefs:
-    places = {
-        name: place
-        for name, place in {**root.places, **defs.places}.items()
-        if name in GLOBAL_DEFS.keywords or name == "child_wait_time"
-    }
-    base = GlobalDefs()
-    group4, group6 = base.vrrp_mcast_group4, base.vrrp_mcast_group6
-    for name in ("vrrp_mcast_group4", "vrrp_mcast_group6"):
-        found = defs.get(name)
-        if found is None:
-            continue
-        if values.family_of(found) != int(name[-1]) or not found.is_multicast:
-            diagnostics.error(
-                defs.places[name],
-                "invalid-value",
-                f"{name}: {found} is not an IPv{name[-1]} multicast address; the line is ignored",
-                width=len(name),
-            )
-        elif isinstance(found, IPv4Address):
-            group4 = found
-        elif isinstance(found, IPv6Address):
-            group6 = found
-    flush_on_stop: Literal["no", "all", "VS"] = "no"
-    line = defs.last("lvs_flush_on_stop")
-    if line is not None:
-        word = line.words[1].text if len(line.words) > 1 else ""
-        if word in ("", "VS"):
-            flush_on_stop = "VS" if word else "all"
-        else:
-            diagnostics.error(
-                line.place_of(1),
-                "invalid-value",
-                f"lvs_flush_on_stop: '{word}' is not VS; the line is ignored",
-                hint="write lvs_flush_on_stop, or lvs_flush_on_stop VS",
-                width=len(word),
-            )
-    return GlobalDefs(
-        router_id=defs.get("router_id", ""),
-        vrrp_mcast_group4=group4,
-        vrrp_mcast_group6=group6,
-        vrrp_startup_delay_s=defs.get("vrrp_startup_delay", 0.0),
-        vrrp_garp_interval_s=defs.get("vrrp_garp_interval", 0.0),
-        vrrp_gna_interval_s=defs.get("vrrp_gna_interval", 0.0),
-        lvs_flush=defs.get("lvs_flush", False),
-        lvs_flush_on_stop=flush_on_stop,
-        child_wait_time_s=float(root.get("child_wait_time", 5)),
-        places=places,
     )

@@ -12,7 +12,7 @@ from typing import cast
 from keepalived_conf.syntax import values
 from keepalived_conf.build.check import CheckBuilder
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.root import REAL_SERVER, SCHEDULERS, VIRTUAL_SERVER
+from keepalived_conf.grammar.virtual_server import REAL_SERVER, SCHEDULERS, VIRTUAL_SERVER
 from keepalived_conf.model import (
     Check,
     Family,

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from keepalived_conf.syntax import values
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.build.entries import BadEntryError, unicast_peer, virtual_address
-from keepalived_conf.grammar.root import AUTHENTICATION, VRRP_INSTANCE
+from keepalived_conf.grammar.vrrp_instance import AUTHENTICATION, VRRP_INSTANCE
 from keepalived_conf.model import (
     Family,
     GlobalDefs,

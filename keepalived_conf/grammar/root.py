@@ -9,54 +9,34 @@ Facts: keepalived.conf(5), ranges and defaults as keepalived 2.4.3 has them.
 
 from __future__ import annotations
 
-from keepalived_conf.grammar.schema import (
-    Block,
-    Keyword,
-    Type,
-    block_of,
-    integer_row,
-    opens,
+from keepalived_conf.grammar import (
+    bfd,
+    global_defs,
+    groups,
+    interfaces,
+    routing,
+    ssl,
+    trackers,
+    virtual_server,
+    virtual_server_group,
+    vrrp_instance,
 )
-from keepalived_conf.grammar.virtual_server import (
-    HTTP_GET,
-    REAL_SERVER,
-    SCHEDULERS,
-    TCP_CHECK,
-    URL,
-    VIRTUAL_SERVER,
-)
-from keepalived_conf.grammar.vrrp_instance import AUTHENTICATION, GLOBAL_DEFS, VRRP_INSTANCE
-
-__all__ = [
-    "AUTHENTICATION",
-    "GLOBAL_DEFS",
-    "HTTP_GET",
-    "REAL_SERVER",
-    "ROOT",
-    "SCHEDULERS",
-    "TCP_CHECK",
-    "URL",
-    "VIRTUAL_SERVER",
-    "VRRP_INSTANCE",
-    "Block",
-    "Keyword",
-    "Type",
-]
+from keepalived_conf.grammar.schema import block_of
+from keepalived_conf.model import Config
 
 ROOT = block_of(
     "",
     (
-        integer_row(
-            "child_wait_time",
-            0,
-            None,
-            "Wait for workers at stop before they are killed",
-            worker="supervisor",
-            default="5",
-            unit="s",
-        ),
-        opens("global_defs", GLOBAL_DEFS, "Settings of the whole daemon", worker=""),
-        opens("vrrp_instance", VRRP_INSTANCE, "One virtual router", worker="vrrp", stops_when_bare=False),
-        opens("virtual_server", VIRTUAL_SERVER, "One IPVS service", worker="ipvs+checker"),
+        *global_defs.ROOT_ROWS,
+        *groups.ROOT_ROWS,
+        *interfaces.ROOT_ROWS,
+        *routing.ROOT_ROWS,
+        *trackers.ROOT_ROWS,
+        *vrrp_instance.ROOT_ROWS,
+        *bfd.ROOT_ROWS,
+        *ssl.ROOT_ROWS,
+        *virtual_server_group.ROOT_ROWS,
+        *virtual_server.ROOT_ROWS,
     ),
+    model=Config,
 )

@@ -280,3 +280,5 @@ VIRTUAL_SERVER = block_of(
         opens("real_server", REAL_SERVER, "One server behind the service", worker="ipvs+checker"),
     ),
 )
+
+ROOT_ROWS = (opens("virtual_server", VIRTUAL_SERVER, "One IPVS service", worker="ipvs+checker"),)

@@ -27,34 +27,61 @@ from keepalived_conf.model.base import (
     Script,
     Weight,
 )
+from keepalived_conf.model.bfd import BfdInstance
 from keepalived_conf.model.config import CheckerSlice, Config, IpvsSlice, VrrpSlice
 from keepalived_conf.model.globals import GlobalDefs
-from keepalived_conf.model.lvs import Check, HttpUrl, RealServer, VirtualServer, make_check_id
+from keepalived_conf.model.groups import GarpGroup, SyncGroup, TrackGroup
+from keepalived_conf.model.interfaces import InterfaceDelay, LinkbeatInterface
+from keepalived_conf.model.lvs import (
+    Check,
+    HttpUrl,
+    RealServer,
+    SslContext,
+    VirtualServer,
+    VirtualServerGroup,
+    make_check_id,
+)
+from keepalived_conf.model.routes import Route, Rule, StaticAddress
+from keepalived_conf.model.trackers import TrackFile, TrackProcess, VrrpScript
 from keepalived_conf.model.vrrp import UnicastPeer, VirtualAddress, VrrpInstance
 
 __all__ = [
     "VRRP_GROUP4",
     "VRRP_GROUP6",
+    "BfdInstance",
     "Check",
     "CheckerSlice",
     "Config",
     "Family",
     "Fifo",
+    "GarpGroup",
     "GlobalDefs",
     "HttpUrl",
+    "InterfaceDelay",
     "IpAddress",
     "IpInterface",
     "IpvsSlice",
+    "LinkbeatInterface",
     "LvsMethod",
     "Place",
     "Places",
     "Protocol",
     "RealServer",
+    "Route",
+    "Rule",
     "Script",
+    "SslContext",
+    "StaticAddress",
+    "SyncGroup",
+    "TrackFile",
+    "TrackGroup",
+    "TrackProcess",
     "UnicastPeer",
     "VirtualAddress",
     "VirtualServer",
+    "VirtualServerGroup",
     "VrrpInstance",
+    "VrrpScript",
     "VrrpSlice",
     "Weight",
     "make_check_id",

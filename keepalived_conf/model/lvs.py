@@ -113,6 +113,21 @@ class VirtualServer:
         return f"[{self.address}]:{(self.protocol or 'none').lower()}:{self.port}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VirtualServerGroup:
+    """virtual_server_group NAME."""
+
+    name: str
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SslContext:
+    """SSL: the client context of TLS checks."""
+
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+
+
 def make_check_id(kind: str, virtual_server: str, real_server: str, parameters: str) -> str:
     """Stable identity of a check: 16 hex digits over its kind, servers and defining parameters."""
     text = f"{kind}\0{virtual_server}\0{real_server}\0{parameters}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar.root import Block, Keyword
+from keepalived_conf.grammar.schema import Block, Keyword
 from keepalived_conf.model import Place
 from keepalived_conf.syntax.lexer import ESCAPED_BANG, ESCAPED_HASH, Line, Token, split
 from keepalived_conf.syntax.words import Word

@@ -1,6 +1,6 @@
 """First process of a tier's own namespaces: makes them liveable, runs the command, reaps orphans.
 
-    unshare --net --mount --pid --fork ... python -m tests.runner.sandbox COMMAND...
+unshare --net --mount --pid --fork ... python -m tests.runner.sandbox COMMAND...
 """
 
 from __future__ import annotations

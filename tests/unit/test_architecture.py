@@ -52,7 +52,6 @@ PURE_PATTERNS = (
 """Modules (shell patterns allowed) that do no I/O and know no clock, whatever imports them."""
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Import:
     """``module`` imports ``target`` (absolute, as far as it can be known) at ``line``."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepalived_conf.grammar.root import ROOT, Block
+from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.grammar.schema import Block
 from keepalived_conf.load import exit_status, load_text, slices
 
 WORDS = [

@@ -6,8 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from keepalived_conf.grammar.global_defs import GLOBAL_DEFS
 from keepalived_conf.grammar.known import CONSEQUENCES, KNOWN_KEYWORDS, NAMED_BLOCKS, SCRIPT_KEYWORDS
-from keepalived_conf.grammar.root import GLOBAL_DEFS, ROOT, Block, Keyword, Type
+from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.grammar.schema import Block, Keyword, Type
 from keepalived_conf.model import GlobalDefs
 from tests.unit.conf.support import codes, load
 

@@ -1,0 +1,8 @@
+"""Grammar tables of vrrp_sync_group, garp_group and track_group."""
+
+from __future__ import annotations
+
+from keepalived_conf.grammar.schema import Keyword
+
+ROOT_ROWS: tuple[Keyword, ...] = ()
+"""Rows of the top level that open the blocks of this module."""
