@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from keepalived_conf.build.config import Built, build
-from keepalived_conf.build.reader import Use
+from keepalived_conf.builders.config import Built, build
+from keepalived_conf.builders.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass, render_all
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice

@@ -43,7 +43,7 @@ PURE_PATTERNS = (
     *(f"checker_proc.{name}" for name in ("check", "fleet", "http", "ledger", "outcome", "pattern")),
     "checker_proc.schedule",
     *(f"ipvs_proc.{name}" for name in ("desired", "model", "reconcile")),
-    *(f"keepalived_conf.{name}" for name in ("build.*", "diagnostics", "grammar.*", "model*", "syntax.*")),
+    *(f"keepalived_conf.{name}" for name in ("builders.*", "diagnostics", "grammar.*", "model*", "syntax.*")),
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     "vrrp_proc.router",

@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
-from keepalived_conf.syntax import values
+from keepalived_conf.builders.entries import BadEntryError, unicast_peer, virtual_address
+from keepalived_conf.builders.reader import Read, Reader
+from keepalived_conf.builders.vrrp_defaults import VrrpDefaults
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.build.entries import BadEntryError, unicast_peer, virtual_address
 from keepalived_conf.grammar.vrrp_instance import AUTHENTICATION, VRRP_INSTANCE
 from keepalived_conf.model import (
     Family,
@@ -24,9 +25,8 @@ from keepalived_conf.model import (
     VirtualAddress,
     VrrpInstance,
 )
+from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
-from keepalived_conf.build.reader import Read, Reader
-from keepalived_conf.build.vrrp_defaults import VrrpDefaults
 
 AUTH_PASS_BYTES = 8
 ADVERTISED_MAX = 255

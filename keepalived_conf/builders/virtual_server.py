@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import cast
 
-from keepalived_conf.syntax import values
-from keepalived_conf.build.check import CheckBuilder
+from keepalived_conf.builders.check import CheckBuilder
+from keepalived_conf.builders.reader import Read, Reader
 from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.virtual_server import REAL_SERVER, SCHEDULERS, VIRTUAL_SERVER
 from keepalived_conf.model import (
@@ -23,8 +23,8 @@ from keepalived_conf.model import (
     RealServer,
     VirtualServer,
 )
+from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
-from keepalived_conf.build.reader import Read, Reader
 from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 
 DEFAULT_PERSISTENCE_S = 360

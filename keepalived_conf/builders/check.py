@@ -6,13 +6,13 @@ import dataclasses
 import re
 from typing import Any
 
-from keepalived_conf.syntax import values
+from keepalived_conf.builders.reader import Read, Reader
 from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.virtual_server import HTTP_GET, TCP_CHECK, URL
-from keepalived_conf.syntax.lexer import split_escaped
 from keepalived_conf.model import Check, HttpUrl, RealServer, VirtualServer, make_check_id
+from keepalived_conf.syntax import values
+from keepalived_conf.syntax.lexer import split_escaped
 from keepalived_conf.syntax.parser import Statement
-from keepalived_conf.build.reader import Read, Reader
 from keepalived_conf.syntax.values import BadValueError
 
 _DIGEST = re.compile(r"[0-9A-Fa-f]{32}")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keepalived_conf.build.bfd import build_bfd
-from keepalived_conf.build.globals import build_globals
-from keepalived_conf.build.groups import build_groups
-from keepalived_conf.build.interfaces import build_interfaces
-from keepalived_conf.build.routing import build_routing
-from keepalived_conf.build.trackers import build_trackers
-from keepalived_conf.build.virtual_server import LvsBuilder
-from keepalived_conf.build.vrrp_instance import VrrpBuilder
+from keepalived_conf.builders.bfd import build_bfd
+from keepalived_conf.builders.globals import build_globals
+from keepalived_conf.builders.groups import build_groups
+from keepalived_conf.builders.interfaces import build_interfaces
+from keepalived_conf.builders.reader import Read, Reader, Use
+from keepalived_conf.builders.routing import build_routing
+from keepalived_conf.builders.trackers import build_trackers
+from keepalived_conf.builders.virtual_server import LvsBuilder
+from keepalived_conf.builders.vrrp_defaults import vrrp_defaults
+from keepalived_conf.builders.vrrp_instance import VrrpBuilder
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.grammar.global_defs import GLOBAL_DEFS
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.model import Config, Place
 from keepalived_conf.syntax.parser import Node
-from keepalived_conf.build.reader import Read, Reader, Use
-from keepalived_conf.build.vrrp_defaults import vrrp_defaults
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from keepalived_conf.build.reader import Read
+from keepalived_conf.builders.reader import Read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Any
 
-from keepalived_conf.syntax import values
 from keepalived_conf.model import IpInterface, Places, UnicastPeer, VirtualAddress
+from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
 from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from keepalived_conf.syntax import values
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass
 from keepalived_conf.grammar.forms import Args, BadWordError, Form
-from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
 from keepalived_conf.grammar.known import CONSEQUENCES, NAMED_BLOCKS, SCRIPT_KEYWORDS
+from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
 from keepalived_conf.model import Place, Places
+from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
 from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 
@@ -100,16 +100,18 @@ class Reader:
         if key in self.used:
             return
         effect = Effect.PARSED if keyword.type is Type.INERT else keyword.effect
-        self.used[key] = Use(
-            path=path, name=keyword.name, effect=effect, reason=keyword.reason, place=place
-        )
+        self.used[key] = Use(path=path, name=keyword.name, effect=effect, reason=keyword.reason, place=place)
         if effect is Effect.ACTIVE or keyword.type is Type.INERT:
             return
         if not self.diagnostics.first_time("no-effect", keyword.name):
             return
         if effect is Effect.NONE:
             self.diagnostics.note(
-                place, "no-effect", f"{keyword.name} has no effect", hint=keyword.reason, width=len(keyword.name)
+                place,
+                "no-effect",
+                f"{keyword.name} has no effect",
+                hint=keyword.reason,
+                width=len(keyword.name),
             )
             return
         say = self.diagnostics.warning if keyword.reason else self.diagnostics.note
@@ -131,7 +133,9 @@ class Reader:
         found.update(given)
         return model(**found, places=read.places)
 
-    def form(self, node: Statement, form: Form, first: int, path: str = "", block: Block | None = None) -> Any:
+    def form(
+        self, node: Statement, form: Form, first: int, path: str = "", block: Block | None = None
+    ) -> Any:
         """What a form reads from the words of a line, or None after a diagnostic."""
         args = Args(words=node.words, first=first, raw=node.raw)
         label = "" if first == 0 else f"{node.name}: "

@@ -1,0 +1,1 @@
+"""Syntax tree to model: reading by the tables, defaults, inheritance, checks."""

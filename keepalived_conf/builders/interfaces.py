@@ -1,0 +1,19 @@
+"""linkbeat_interfaces, interface_up_down_delays -> model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keepalived_conf.builders.reader import Read, Reader
+from keepalived_conf.model import InterfaceDelay, LinkbeatInterface
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interfaces:
+    linkbeat_interfaces: tuple[LinkbeatInterface, ...] = ()
+    interface_delays: tuple[InterfaceDelay, ...] = ()
+
+
+def build_interfaces(reader: Reader, root: Read) -> Interfaces:  # noqa: ARG001
+    """From the blocks of the top level, in file order."""
+    return Interfaces()
