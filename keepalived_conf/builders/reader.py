@@ -271,6 +271,8 @@ class Reader:
             if keyword.block is not None and keyword.block.entry is not None:
                 read.values.setdefault(name, []).extend(self.entries(node, keyword))
             return
+        if keyword.again and name in read.values and not self._taken_again(read, node, keyword):
+            return
         if keyword.type is Type.FORM:
             self._take_form(read, node, keyword, block)
             return
@@ -309,6 +311,20 @@ class Reader:
         read.values[name] = value
         read.places[name] = node.place
         read.refused.discard(name)
+
+    def _taken_again(self, read: Read, node: Statement, keyword: Keyword) -> bool:
+        """Report a second line of a keyword that is meant to stand once; whether it counts."""
+        replaced = keyword.again == "replaced"
+        first = read.places[keyword.key]
+        self.diagnostics.error(
+            node.place,
+            "written-twice",
+            f"{node.name} is written twice; "
+            + (f"this line replaces line {first.line}" if replaced else f"line {first.line} counts"),
+            hint="remove one of the lines",
+            width=len(node.name),
+        )
+        return replaced
 
     def _take_form(self, read: Read, node: Statement, keyword: Keyword, block: Block) -> None:
         assert keyword.form is not None

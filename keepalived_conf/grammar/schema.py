@@ -65,6 +65,9 @@ class Keyword:
     repeatable: bool = False
     optional: bool = False
     """May stand without an argument."""
+    again: str = ""
+    """What keepalived reports of a second line: ``replaced`` (the later counts) or ``ignored`` (the first
+    does). Empty: the later counts, silently."""
     stops_when_bare: bool = True
     """keepalived ends with status 2 when the argument is missing; otherwise it reports and goes on."""
     worker: str = ""
