@@ -47,6 +47,8 @@ class Read:
     values: dict[str, Any] = field(default_factory=dict)
     statements: dict[str, list[Statement]] = field(default_factory=dict)
     """Of WORDS keywords and blocks: every occurrence."""
+    lines: dict[str, list[Statement]] = field(default_factory=dict)
+    """Of value blocks with an entry form: the line of each value, in step with ``values``."""
     blocks: list[tuple[Keyword, Statement]] = field(default_factory=list)
     places: Places = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -175,19 +177,27 @@ class Reader:
             )
         return value
 
-    def entries(self, node: Statement, keyword: Keyword) -> list[Any]:
+    def _take_entries(self, read: Read, node: Statement, keyword: Keyword, block: Block) -> None:
         """The lines of a value block through its entry form; a line that cannot be used is left out."""
-        block = keyword.block
-        assert block is not None
-        assert block.entry is not None
-        found = []
+        if len(node.words) > 1 and block.head is None:
+            self.diagnostics.error(
+                node.place_of(1),
+                "extra-words",
+                f"{node.name}: what stands between {node.name} and its brace is ignored",
+                hint=f"write: {node.name} {{",
+                width=len(node.words[1].text),
+            )
+        if block.entry is None:
+            return
+        found = read.values.setdefault(keyword.key, [])
+        lines = read.lines.setdefault(keyword.key, [])
         for line in node.statements():
             if not line.words:
                 continue
             value = self.form(line, block.entry, 0, f"{block.path}.entry", block)
             if value is not None:
                 found.append(value)
-        return found
+                lines.append(line)
 
     # --- unknown and inert -----------------------------------------------------------------------
 
@@ -268,8 +278,8 @@ class Reader:
             read.blocks.append((keyword, node))
             read.statements.setdefault(name, []).append(node)
             read.places.setdefault(name, node.place)
-            if keyword.block is not None and keyword.block.entry is not None:
-                read.values.setdefault(name, []).extend(self.entries(node, keyword))
+            if keyword.block is not None and keyword.block.entries:
+                self._take_entries(read, node, keyword, keyword.block)
             return
         if keyword.again and name in read.values and not self._taken_again(read, node, keyword):
             return
