@@ -23,6 +23,13 @@ MAX_SUGGESTIONS = 200
 T = TypeVar("T")
 
 
+def _merged(read: Read, keyword: Keyword, value: Any) -> Any:
+    """The value after a further line of its keyword."""
+    if keyword.merge is None or keyword.key not in read.values:
+        return value
+    return keyword.merge(read.values[keyword.key], value)
+
+
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -318,7 +325,7 @@ class Reader:
                 hint="only a line end or a brace ends a keyword",
                 width=len(node.words[used].text),
             )
-        read.values[name] = value
+        read.values[name] = _merged(read, keyword, value)
         read.places[name] = node.place
         read.refused.discard(name)
 
@@ -347,7 +354,7 @@ class Reader:
         if keyword.repeatable:
             read.values.setdefault(keyword.key, []).append(value)
         else:
-            read.values[keyword.key] = value
+            read.values[keyword.key] = _merged(read, keyword, value)
         read.places[keyword.key] = node.place
         read.refused.discard(keyword.key)
 
@@ -397,6 +404,8 @@ class Reader:
             number = values.integer(word)
             exact = True
         except LeadingNumberError as leading:
+            if keyword.exact:
+                raise BadValueError("is not a whole number") from None
             number, exact = leading.number, False
         high = keyword.high if keyword.high is not None else 4294967295
         if keyword.low is not None and not keyword.low <= number <= high:

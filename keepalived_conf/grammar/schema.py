@@ -7,7 +7,7 @@ One row per keyword says everything that is known about it. The reader, the mode
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -68,6 +68,11 @@ class Keyword:
     again: str = ""
     """What keepalived reports of a second line: ``replaced`` (the later counts) or ``ignored`` (the first
     does). Empty: the later counts, silently."""
+    merge: Callable[[Any, Any], Any] | None = None
+    """(value so far, value of a further line) -> value, where lines add to each other. None: ``again``."""
+    exact: bool = False
+    """A number with rubbish behind it is refused. Otherwise its leading part is taken, as keepalived's daemon
+    does."""
     stops_when_bare: bool = True
     """keepalived ends with status 2 when the argument is missing; otherwise it reports and goes on."""
     worker: str = ""
@@ -105,7 +110,8 @@ class Keyword:
         if self.type is Type.INTEGER:
             return "a whole number" + self._range()
         if self.type is Type.DECIMAL:
-            return f"a number of seconds with up to {self.decimals} decimals" + self._range()
+            unit = {"ms": "milliseconds"}.get(self.unit, "seconds")
+            return f"a number of {unit} with up to {self.decimals} decimals" + self._range()
         if self.form is not None:
             return self.form.takes
         if self.type is Type.CHOICE:
