@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
-from typing import Literal
+from typing import Literal, NamedTuple
 
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface
@@ -17,9 +18,28 @@ VRRP_GROUP6 = IPv6Address("ff02::12")
 """Multicast groups of VRRP (RFC 9568 section 5.1)."""
 
 
+class Origin(NamedTuple):
+    """Why text of one place counts at another: the way from an included file or a parameter to its use."""
+
+    how: str
+    """``included from``, ``used at`` (a parameter of several lines), ``defined at`` (one of a single line)."""
+    place: Place
+    """Further steps hang on it: ``place.via``."""
+
+
+class _Traced:
+    """Not a field: it is no part of what a place is, is not compared and does not travel in slices."""
+
+    __slots__ = ("via",)
+    via: Origin | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a value was written: file as the user named it, line and column from 1."""
+class Place(_Traced):
+    """Where a value was written: file as the user named it, line and column from 1.
+
+    ``via``, set by ``place_of`` only: how the text came from there to where it counts.
+    """
 
     file: str
     line: int
@@ -27,6 +47,21 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+def place_of(file: str, line: int, column: int, via: Origin | None) -> Place:
+    """A place that knows how its text came to where it counts."""
+    place = Place(file=file, line=line, column=column)
+    if via is not None:
+        object.__setattr__(place, "via", via)
+    return place
+
+
+def origins(place: Place | None) -> Iterator[Origin]:
+    """Steps from where the text stands to the main file, nearest first."""
+    while place is not None and (via := getattr(place, "via", None)) is not None:
+        yield via
+        place = via.place
 
 
 Places = dict[str, Place]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.model import Place
+from keepalived_conf.model.base import Origin, place_of
 
 KEEPALIVED_LINE_BYTES = 1023
 """Longest line that keepalived takes; of a longer one it reads only the remainder."""
@@ -23,8 +24,12 @@ ESCAPED_BANG = "\ufdd1"
 them as plain characters and its children, which parse a copy, as the start of a comment. Both are
 Unicode noncharacters: they cannot occur in honest text, and are removed from the input."""
 
+BLANKS = " \t\r\f\v"
 _BOM = "\ufeff"
-_SPECIAL = re.compile(r'["#!\\]')
+_SPECIAL = re.compile(r'["#!\\\0\ufdd0\ufdd1]')
+_MARK = re.compile(r'["#!\\]')
+_SHORT_CHARS = KEEPALIVED_LINE_BYTES // 4
+"""However many bytes a character has, such a line is not too long."""
 _TOKEN = re.compile(r'"(?P<quoted>[^"]*)(?P<end>"?)|(?P<brace>[{}])|[^ \t\r\f\v"{}]+')
 
 
@@ -43,6 +48,10 @@ class Line(NamedTuple):
     """Column (from 1) of each character of ``text``; None: the character's index plus 1."""
     extension: bool = False
     """Came from an ``@pykeepalived`` line: keywords of our own are allowed."""
+    via: Origin | None = None
+    """How the line came here from another file or another line; None: it stands where it counts."""
+    values: dict[int, Place] | None = None
+    """Column of a parameter -> where the text that took its place is defined."""
 
     def column(self, index: int) -> int:
         if self.columns is None:
@@ -52,7 +61,14 @@ class Line(NamedTuple):
         return self.columns[-1] + 1 if self.columns else 1
 
     def place(self, index: int = 0) -> Place:
-        return Place(file=self.file, line=self.number, column=self.column(index))
+        return place_at(self.file, self.number, self.column(index), self.via, self.values)
+
+
+def place_at(file: str, line: int, column: int, via: Origin | None, values: dict[int, Place] | None) -> Place:
+    """A place in a line: what a parameter put there is defined elsewhere."""
+    if values is not None and (defined := values.get(column)) is not None:
+        via = Origin("defined at", place_of(defined.file, defined.line, defined.column, via))
+    return place_of(file, line, column, via)
 
 
 class Token(NamedTuple):
@@ -86,29 +102,36 @@ def read_lines(data: bytes, file: str, diagnostics: Diagnostics) -> tuple[list[L
     if raw_lines and raw_lines[-1] == "":
         raw_lines.pop()
     lines: list[Line] = []
+    add = lines.append
+    special = _SPECIAL.search
     for number, raw in enumerate(raw_lines, 1):
-        if not raw or raw.isspace():
-            lines.append(Line(file, number, ""))
-            continue
-        if "\0" in raw:
+        if special(raw) is None and len(raw) <= _SHORT_CHARS:
+            add(Line(file, number, raw))
+        else:
+            add(_unusual(raw, file, number, diagnostics))
+    return lines, raw_lines
+
+
+def _unusual(raw: str, file: str, number: int, diagnostics: Diagnostics) -> Line:
+    """A line that is long or holds something else than words and braces."""
+    if "\0" in raw:
+        diagnostics.error(
+            Place(file=file, line=number, column=raw.index("\0") + 1),
+            "nul-byte",
+            "the line contains a NUL byte and is ignored",
+            hint="remove the NUL byte",
+        )
+        return Line(file, number, "")
+    if len(raw) > _SHORT_CHARS and raw.strip(BLANKS):
+        if len(raw) > MAX_LINE_CHARS:
             diagnostics.error(
-                Place(file=file, line=number, column=raw.index("\0") + 1),
-                "nul-byte",
-                "the line contains a NUL byte and is ignored",
-                hint="remove the NUL byte",
+                Place(file=file, line=number, column=MAX_LINE_CHARS + 1),
+                "line-too-long",
+                f"the line has more than {MAX_LINE_CHARS} characters and is ignored",
+                hint="split it",
             )
-            lines.append(Line(file, number, ""))
-            continue
-        if len(raw) > KEEPALIVED_LINE_BYTES:
-            if len(raw) > MAX_LINE_CHARS:
-                diagnostics.error(
-                    Place(file=file, line=number, column=MAX_LINE_CHARS + 1),
-                    "line-too-long",
-                    f"the line has more than {MAX_LINE_CHARS} characters and is ignored",
-                    hint="split it",
-                )
-                lines.append(Line(file, number, ""))
-                continue
+            return Line(file, number, "")
+        if len(raw.encode("utf-8", "surrogateescape")) > KEEPALIVED_LINE_BYTES:
             diagnostics.warning(
                 Place(file=file, line=number, column=KEEPALIVED_LINE_BYTES + 1),
                 "line-too-long",
@@ -116,15 +139,14 @@ def read_lines(data: bytes, file: str, diagnostics: Diagnostics) -> tuple[list[L
                 hint="split it",
                 keepalived=KeepalivedClass.GENERAL_ERROR,
             )
-        if ESCAPED_HASH in raw or ESCAPED_BANG in raw:
-            raw = raw.replace(ESCAPED_HASH, "\ufffd").replace(ESCAPED_BANG, "\ufffd")
-        lines.append(decomment(raw, file, number))
-    return lines, raw_lines
+    if ESCAPED_HASH in raw or ESCAPED_BANG in raw:
+        raw = raw.replace(ESCAPED_HASH, "\ufffd").replace(ESCAPED_BANG, "\ufffd")
+    return decomment(raw, file, number)
 
 
 def decomment(raw: str, file: str, number: int) -> Line:
     """Split a physical line into code and comment."""
-    match = _SPECIAL.search(raw)
+    match = _MARK.search(raw)
     if match is None:
         return Line(file, number, raw)
     out: list[str] = []
@@ -140,16 +162,16 @@ def decomment(raw: str, file: str, number: int) -> Line:
             close = raw.find('"', at + 1)
             if close < 0:
                 break
-            match = _SPECIAL.search(raw, close + 1)
+            match = _MARK.search(raw, close + 1)
             continue
         if raw[at + 1 : at + 2] in ("#", "!"):
             out.append(raw[start:at] + (ESCAPED_HASH if raw[at + 1] == "#" else ESCAPED_BANG))
             columns.extend(range(start + 1, at + 2))
             escaped = True
             start = at + 2
-            match = _SPECIAL.search(raw, start)
+            match = _MARK.search(raw, start)
             continue
-        match = _SPECIAL.search(raw, at + 1)
+        match = _MARK.search(raw, at + 1)
     return _line(file, number, raw, out, columns, start, len(raw), escaped=escaped, comment_at=None)
 
 

@@ -9,6 +9,7 @@ Unlike keepalived, the body of something unknown belongs to it: its ``}`` does n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,11 +17,16 @@ from typing import NamedTuple
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.grammar.schema import Block, Keyword
 from keepalived_conf.model import Place
-from keepalived_conf.syntax.lexer import ESCAPED_BANG, ESCAPED_HASH, Line, Token, split
+from keepalived_conf.model.base import Origin
+from keepalived_conf.syntax.lexer import BLANKS, ESCAPED_BANG, ESCAPED_HASH, Line, Token, place_at, split
 from keepalived_conf.syntax.words import Word
 
 MAX_DEPTH = 200
 """Blocks deeper than this are read as flat text of the deepest one, with one error."""
+
+
+_PLAIN_WORD = re.compile(r"[^ \t\r\f\v]+")
+_OTHER = re.compile(r'["{}]')
 
 
 class Comment(NamedTuple):
@@ -50,6 +56,9 @@ class Statement:
     """Line of the closing brace; 0: no body or never closed."""
     extension: bool = False
     """Stands on an ``@pykeepalived`` line."""
+    via: Origin | None = None
+    values: dict[int, Place] | None = None
+    """As in ``Line``."""
 
     @property
     def name(self) -> str:
@@ -58,14 +67,18 @@ class Statement:
     @property
     def place(self) -> Place:
         column = self.words[0].column if self.words else 1
-        return Place(file=self.file, line=self.line, column=column)
+        if self.via is None and self.values is None:
+            return Place(file=self.file, line=self.line, column=column)
+        return place_at(self.file, self.line, column, self.via, self.values)
 
     def place_of(self, index: int) -> Place:
         """Place of a word; behind the last one when there are fewer words."""
         if index < len(self.words):
-            return Place(file=self.file, line=self.line, column=self.words[index].column)
-        last = self.words[-1]
-        return Place(file=self.file, line=self.line, column=last.column + len(last.text) + 2 * last.quoted)
+            column = self.words[index].column
+        else:
+            last = self.words[-1]
+            column = last.column + len(last.text) + 2 * last.quoted
+        return place_at(self.file, self.line, column, self.via, self.values)
 
     def statements(self) -> Iterator[Statement]:
         return (node for node in self.body or () if isinstance(node, Statement))
@@ -102,18 +115,41 @@ class _Parser:
     # --- lines --------------------------------------------------------------------------------
 
     def line(self, line: Line) -> None:
-        if line.text and not line.text.isspace():
-            self._code(line)
+        text = line.text.strip(BLANKS)
+        if text:
+            if line.columns is None and text.isascii():
+                self._plain(line, text)
+            else:
+                self._code(line)
         if line.comment is not None:
             self.stack[-1].nodes.append(
-                Comment(
-                    line.comment,
-                    line.file,
-                    line.number,
-                    line.comment_column,
-                    trailing=not (not line.text or line.text.isspace()),
-                )
+                Comment(line.comment, line.file, line.number, line.comment_column, trailing=bool(text))
             )
+
+    def _plain(self, line: Line, text: str) -> None:
+        """The common line: words, a brace at its end or none, all as it stands in the file."""
+        other = _OTHER.search(text)
+        if other is None:
+            self._add(line, tuple([Word(m[0], m.start() + 1) for m in _PLAIN_WORD.finditer(line.text)]), text)
+        elif text == "}":
+            self._close(line, line.text.index("}"))
+        elif other.start() == len(text) - 1 and other[0] == "{":
+            end = line.text.rindex("{")
+            words = tuple([Word(m[0], m.start() + 1) for m in _PLAIN_WORD.finditer(line.text, 0, end)])
+            if words:
+                self._add(line, words, text[:-1].rstrip(BLANKS))
+            self._open(line, end)
+        else:
+            self._code(line)
+
+    def _add(self, line: Line, words: tuple[Word, ...], raw: str) -> None:
+        if self.pending is not None:
+            self._missing_brace()
+        statement = Statement(
+            line.file, line.number, words, raw, None, 0, line.extension, line.via, line.values
+        )
+        self.stack[-1].nodes.append(statement)
+        self.pending = statement
 
     def _code(self, line: Line) -> None:
         words: list[Token] = []
@@ -125,31 +161,22 @@ class _Parser:
                 self._statement(line, words)
                 words = []
             if token.text == "{":
-                self._open(line, token)
+                self._open(line, token.start)
             else:
-                self._close(line, token)
+                self._close(line, token.start)
         if words:
             self._statement(line, words)
 
     def _statement(self, line: Line, tokens: list[Token]) -> None:
         self._missing_brace()
-        here = self.stack[-1]
         if ESCAPED_HASH in line.text or ESCAPED_BANG in line.text:
-            tokens = self._resolve_escapes(line, tokens, plain=here.parents_text)
+            tokens = self._resolve_escapes(line, tokens, plain=self.stack[-1].parents_text)
             if not tokens:
                 return
         words = tuple(Word(t.text, line.column(t.start), t.quoted) for t in tokens)
         if not line.text.isascii():
             words = self._check_encoding(line, tokens, words)
-        statement = Statement(
-            line.file,
-            line.number,
-            words,
-            line.text[tokens[0].start : tokens[-1].end],
-            extension=line.extension,
-        )
-        here.nodes.append(statement)
-        self.pending = statement
+        self._add(line, words, line.text[tokens[0].start : tokens[-1].end])
 
     def _check_encoding(self, line: Line, tokens: list[Token], words: tuple[Word, ...]) -> tuple[Word, ...]:
         checked = []
@@ -214,13 +241,13 @@ class _Parser:
         )
         self._enter(pending, keyword)
 
-    def _open(self, line: Line, token: Token) -> None:
+    def _open(self, line: Line, at: int) -> None:
+        """A ``{`` at this index of the line."""
         statement, self.pending = self.pending, None
-        place = line.place(token.start)
         if self.surplus or len(self.stack) > MAX_DEPTH:
             if not self.surplus and self.diagnostics.first_time("too-deep", ""):
                 self.diagnostics.error(
-                    place,
+                    line.place(at),
                     "too-deep",
                     f"blocks are nested deeper than {MAX_DEPTH}",
                     keepalived=KeepalivedClass.UNEXPECTED_BOB,
@@ -229,20 +256,22 @@ class _Parser:
             return
         if statement is None:
             self.diagnostics.error(
-                place,
+                line.place(at),
                 "unexpected-open-brace",
                 "this '{' belongs to no keyword",
                 hint="what stands between it and its '}' is ignored",
                 keepalived=KeepalivedClass.UNEXPECTED_BOB,
             )
-            statement = Statement(line.file, line.number, (), "{")
+            statement = Statement(
+                line.file, line.number, (), "{", None, 0, line.extension, line.via, line.values
+            )
             self.stack[-1].nodes.append(statement)
             self._enter(statement, None)
             return
         keyword = self._grammar_of(statement)
         if keyword is not None and keyword.block is None:
             self.diagnostics.error(
-                place,
+                line.place(at),
                 "unexpected-open-brace",
                 f"{statement.name} takes no block",
                 hint="what stands between '{' and its '}' is ignored",
@@ -264,14 +293,15 @@ class _Parser:
             )
         )
 
-    def _close(self, line: Line, token: Token) -> None:
+    def _close(self, line: Line, at: int) -> None:
+        """A ``}`` at this index of the line."""
         if self.surplus:
             self.surplus -= 1
             return
         self._missing_brace()
         if len(self.stack) == 1:
             self.diagnostics.error(
-                line.place(token.start),
+                line.place(at),
                 "unexpected-close-brace",
                 "this '}' closes nothing",
                 hint="a '{' is missing above, or this one is too much",

@@ -26,6 +26,7 @@ MAX_REPLACEMENTS = 1000
 MAX_EXPANDED_CHARS = 65536
 MAX_MADE_LINES = 400_000
 
+_DIRECTIVE = re.compile(r"[ \t]*(?:[@~]|include)")
 _CONDITION = re.compile(r"@(\^?)([^ \t]*)[ \t]*")
 _DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)=[ \t]*")
 _REFERENCE = re.compile(
@@ -93,10 +94,10 @@ class Preprocessor:
     def _file(self, source: Included, chain: tuple[str, ...]) -> Iterator[Line]:
         lines = iter(source.lines)
         for line in lines:
-            if not line.text.strip(" \t"):
-                yield line
-                continue
-            yield from self._line(line, lines, source, chain, 0)
+            if "$" not in line.text and _DIRECTIVE.match(line.text) is None:
+                yield line  # words and braces only, as nearly every line
+            else:
+                yield from self._line(line, lines, source, chain, 0)
 
     def _line(
         self, line: Line, following: Iterator[Line], source: Included, chain: tuple[str, ...], depth: int
