@@ -28,7 +28,11 @@ def main() -> None:
     """Entry point of the ``pykeepalived`` command."""
     argv = sys.argv[1:]
     try:
-        if argv and argv[0] in _VERBS:
+        if argv and argv[0] == "config":
+            from supervisor import config_cli
+
+            status = config_cli.main(argv[1:])
+        elif argv and argv[0] in _VERBS:
             status = _verb(argv[0], argv[1:])
         else:
             status = _daemon(parse(argv, __version__))
@@ -260,7 +264,10 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
 
 
 def _config_test(options: DaemonOptions) -> int:
-    from supervisor.loader import load_here
+    # Not by the loader: nothing of the daemon is needed for a test.
+    from keepalived_conf import load as conf
+    from keepalived_conf.diagnostics import render
+    from keepalived_conf.tools.check import judged
 
     out = sys.stderr
     if options.config_test_log:
@@ -274,11 +281,13 @@ def _config_test(options: DaemonOptions) -> int:
             print(f"pykeepalived: {options.config_test_log}: {error.strerror}", file=sys.stderr)
             return EXIT_USAGE
         out = os.fdopen(fd, "w")
-    manifest, _ = load_here(options.config, options.config_id)
-    for finding in manifest.findings:
-        print(finding.text, file=out)
+    result = conf.load(options.config, config_id=options.config_id)
+    for item in result.diagnostics:
+        print(render(judged(item), result.sources.get), file=out)
+    if result.left_out:
+        print(f"... and {result.left_out} more", file=out)
     out.flush()
-    return manifest.exit_status
+    return conf.exit_status(result)
 
 
 def _detach() -> Callable[[int], None] | int:

@@ -71,6 +71,7 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
     from keepalived_conf import load as conf
     from keepalived_conf.diagnostics import render
     from keepalived_conf.model import CheckerSlice
+    from keepalived_conf.tools.check import EFFECT_CODES, judged
 
     result = conf.load(path, config_id=config_id)
     findings = tuple(
@@ -81,7 +82,9 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
             text=render(item, result.sources.get),
             message=f"{item.message} ({item.hint})" if item.hint else item.message,
         )
-        for item in result.diagnostics
+        # What has no effect keeps its own severity: a file is none the worse for it, but a service that
+        # relies on it is.
+        for item in (one if one.code in EFFECT_CODES else judged(one) for one in result.diagnostics)
     )
     found = {} if result.fatal else conf.slices(result.config)
     capabilities: dict[str, str] = {}

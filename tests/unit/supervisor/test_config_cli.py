@@ -1,0 +1,79 @@
+"""``pykeepalived config ...``: words, files, statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from supervisor import config_cli
+
+GOOD = (
+    "vrrp_instance V {\n interface eth0\n virtual_router_id 1\n advert_int 1\n"
+    " virtual_ipaddress {\n  192.0.2.1\n }\n}\n"
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "keepalived.conf"
+    path.write_text(GOOD)
+    return path
+
+
+def test_check_says_a_line_and_a_status_for_each_file(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.conf"
+    bad.write_text(GOOD.replace("virtual_router_id 1", "virtual_router_id x\n bogus"))
+    assert config_cli.main(["check", str(file)]) == 0
+    assert f"{file}: of 5 keywords 5 in effect" in capsys.readouterr().out
+    assert config_cli.main(["check", str(file), str(bad)]) == 1
+    said = capsys.readouterr().out
+    assert f"{file}: accepted (keepalived -t would exit with 0)" in said
+    assert f"{bad}:4:2: error: unknown keyword 'bogus'" in said
+
+
+def test_check_json_is_one_object_a_line_and_file(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "none.conf")
+    assert config_cli.main(["check", "--json", str(file), missing]) == 1
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["file"], first["verdict"], first["exit"], first["diagnostics"]) == (
+        str(file), "accepted", 0, [],
+    )  # fmt: skip
+    assert (second["file"], second["verdict"], second["exit"]) == (missing, "errors", 4)
+
+
+def test_check_with_an_identity(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "k.conf"
+    path.write_text(GOOD + "@main bogus 1\n")
+    assert config_cli.main(["check", "-i", "other", str(path)]) == 0
+    assert config_cli.main(["check", "-i", "main", str(path)]) == 1
+    assert "bogus" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["check"], ["diff", "one"], ["nonsense"], ["show", "--bogus", "f"]])
+def test_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_cli.main(words) == 2
+    assert "usage: pykeepalived config" in capsys.readouterr().err
+
+
+def test_help_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_cli.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for verb in ("check", "show", "diff", "lint", "explain", "schema", "completion"):
+        assert verb in said
+
+
+def test_secrets_are_for_root(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert config_cli.main(["show", "--with-secrets", str(file)]) == 1
+    captured = capsys.readouterr()
+    assert "only root may see secrets" in captured.err
+    assert captured.out == ""
