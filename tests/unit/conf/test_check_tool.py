@@ -6,8 +6,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.unit.conf.support import instance_text, load
-from tests.unit.conf.test_corpus import FOLDER, ROWS, needs_corpus
 
 from keepalived_conf.builders.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, KeepalivedClass, Severity
@@ -16,6 +14,8 @@ from keepalived_conf.load import load as load_file
 from keepalived_conf.model import Place
 from keepalived_conf.tools import check
 from keepalived_conf.tools.check import severity_of
+from tests.unit.conf.support import instance_text, load
+from tests.unit.conf.test_corpus import FOLDER, ROWS, needs_corpus
 
 HERE = Place(file="t.conf", line=3, column=5)
 
