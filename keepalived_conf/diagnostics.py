@@ -78,11 +78,14 @@ class Diagnostics:
     def __init__(self) -> None:
         self.items: list[Diagnostic] = []
         self.left_out = 0
+        self.count = 0
+        """Of all that were added, kept or not."""
         self.highest = KeepalivedClass.OK
         self.fatal = False
         self._once: set[tuple[str, str]] = set()
 
     def add(self, item: Diagnostic) -> None:
+        self.count += 1
         self.highest = max(self.highest, item.keepalived)
         self.fatal = self.fatal or item.fatal
         # A fatal one is always kept: it is the reason the operator is looking for.

@@ -20,6 +20,10 @@ MAX_SUGGESTIONS = 200
 """Looking for the word that was meant costs milliseconds: not for each line of a file of another kind."""
 
 
+_PLAIN_TYPES = frozenset(
+    {Type.INTEGER, Type.DECIMAL, Type.BOOL, Type.FLAG, Type.CHOICE, Type.ADDRESS, Type.INTERFACE}
+)
+
 T = TypeVar("T")
 
 
@@ -86,6 +90,9 @@ class Reader:
         self.used: dict[tuple[str, str], Use] = {}
         """(block path, keyword) -> its first use."""
         self._suggestions = 0
+        self._known: dict[int, dict[str, tuple[str, Any]]] = {}
+        """id of block -> text of a line that nothing is to be said about -> its keyword's key and value: the
+        lines of thousands of real servers are the same few."""
 
     def block(self, statement: Statement, block: Block) -> Read:
         read = Read(statement.place)
@@ -93,15 +100,35 @@ class Reader:
         return read
 
     def into(self, read: Read, nodes: list[Any], block: Block) -> None:
+        keywords = block.keywords
+        known = self._known.setdefault(id(block), {})
+        diagnostics = self.diagnostics
         for node in nodes:
-            if not isinstance(node, Statement) or not node.words:
+            if node.__class__ is not Statement or not node.words:
+                continue
+            before = known.get(node.raw)
+            if before is not None:
+                name, value = before
+                read.values[name] = value
+                read.places[name] = node.place
+                if read.refused:
+                    read.refused.discard(name)
                 continue
             word = node.words[0]
-            keyword = None if word.quoted else block.keywords.get(word.text)
+            keyword = None if word.quoted else keywords.get(word.text)
             if keyword is None or (keyword.extension and not node.extension):
                 self._unknown(node, block, keyword)
-            else:
-                self._take(read, node, keyword, block)
+                continue
+            count = diagnostics.count
+            self._take(read, node, keyword, block)
+            if (
+                keyword.type in _PLAIN_TYPES
+                and diagnostics.count == count
+                and node.body is None
+                and not (keyword.again or keyword.merge or keyword.extension)
+                and keyword.key in read.values
+            ):
+                known[node.raw] = (keyword.key, read.values[keyword.key])
 
     def use(self, path: str, keyword: Keyword, place: Place) -> None:
         """Count a keyword, and say once what has no effect."""

@@ -28,6 +28,11 @@ MAX_DEPTH = 200
 _PLAIN_WORD = re.compile(r"[^ \t\r\f\v]+")
 _OTHER = re.compile(r'["{}]')
 
+MAX_PLAIN_LINES = 50_000
+
+_PlainLine = tuple[tuple[Word, ...], str, int]
+"""Words; their text in the source, or ``}``; index of the brace, -1 if none."""
+
 
 class Comment(NamedTuple):
     text: str
@@ -109,38 +114,52 @@ class _Parser:
         self.stack = [_Open(self.nodes, root, None, parents_text=False)]
         self.pending: Statement | None = None
         """The last statement, as long as a { may still follow it."""
+        self._plain_lines: dict[str, _PlainLine] = {}
+        """Text of a line -> what it holds: a large file says the same few things again and again."""
         self.surplus = 0
         """Open braces beyond MAX_DEPTH."""
 
     # --- lines --------------------------------------------------------------------------------
 
     def line(self, line: Line) -> None:
-        text = line.text.strip(BLANKS)
-        if text:
-            if line.columns is None and text.isascii():
-                self._plain(line, text)
-            else:
-                self._code(line)
+        plain = self._plain_lines.get(line.text)
+        if plain is None:
+            plain = self._look(line.text)
+        if plain is not None and line.columns is None:
+            words, raw, brace_at = plain
+            if words:
+                self._add(line, words, raw)
+            if brace_at >= 0:
+                if raw == "}":
+                    self._close(line, brace_at)
+                else:
+                    self._open(line, brace_at)
+        elif line.text.strip(BLANKS):
+            self._code(line)
         if line.comment is not None:
+            trailing = bool(line.text.strip(BLANKS))
             self.stack[-1].nodes.append(
-                Comment(line.comment, line.file, line.number, line.comment_column, trailing=bool(text))
+                Comment(line.comment, line.file, line.number, line.comment_column, trailing=trailing)
             )
 
-    def _plain(self, line: Line, text: str) -> None:
-        """The common line: words, a brace at its end or none, all as it stands in the file."""
+    def _look(self, source: str) -> _PlainLine | None:
+        """A line of plain words with a ``{`` behind them or none, or of one ``}``: as nearly every line."""
+        text = source.strip(BLANKS)
+        if not text or not text.isascii():
+            return None
         other = _OTHER.search(text)
-        if other is None:
-            self._add(line, tuple([Word(m[0], m.start() + 1) for m in _PLAIN_WORD.finditer(line.text)]), text)
-        elif text == "}":
-            self._close(line, line.text.index("}"))
-        elif other.start() == len(text) - 1 and other[0] == "{":
-            end = line.text.rindex("{")
-            words = tuple([Word(m[0], m.start() + 1) for m in _PLAIN_WORD.finditer(line.text, 0, end)])
-            if words:
-                self._add(line, words, text[:-1].rstrip(BLANKS))
-            self._open(line, end)
-        else:
-            self._code(line)
+        brace_at = -1
+        if other is not None:
+            if other[0] == '"' or other.start() < len(text) - 1 or (other[0] == "}" and len(text) > 1):
+                return None
+            brace_at = source.rindex(other[0])
+        end = len(source) if brace_at < 0 else brace_at
+        words = tuple([Word(m[0], m.start() + 1) for m in _PLAIN_WORD.finditer(source, 0, end)])
+        raw = text if brace_at < 0 or text == "}" else text[:-1].rstrip(BLANKS)
+        found = (words, raw, brace_at)
+        if len(self._plain_lines) < MAX_PLAIN_LINES:
+            self._plain_lines[source] = found
+        return found
 
     def _add(self, line: Line, words: tuple[Word, ...], raw: str) -> None:
         if self.pending is not None:
