@@ -44,6 +44,8 @@ PURE_PATTERNS = (
     "checker_proc.schedule",
     *(f"ipvs_proc.{name}" for name in ("desired", "model", "reconcile")),
     *(f"keepalived_conf.{name}" for name in ("builders.*", "diagnostics", "grammar.*", "model*", "syntax.*")),
+    *(f"keepalived_conf.tools.{name}" for name in ("derived", "json_schema", "settings", "show", "to_json")),
+    "keepalived_conf.tools.write",
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     "vrrp_proc.router",

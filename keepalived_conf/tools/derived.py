@@ -1,0 +1,280 @@
+"""Settings whose value is not simply a field of the model: each is named here once.
+
+Keys are (path of the block, keyword). A function gets the object of the block and gives what the
+reader of the row would have given: None for a line that is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network
+from typing import Any
+
+from keepalived_conf.grammar.forms import Args, Form, Shape
+from keepalived_conf.model import (
+    Check,
+    GlobalDefs,
+    HttpUrl,
+    RealServer,
+    UnicastPeer,
+    VirtualAddress,
+    VirtualServer,
+    VrrpInstance,
+)
+
+Key = tuple[str, str]
+
+FIRST: dict[str, tuple[str, ...]] = {
+    "": (
+        "net_namespace",
+        "net_namespace_ipvs",
+        "namespace_with_ipsets",
+        "use_pid_dir",
+        "instance",
+        "child_wait_time",
+        "linkbeat_use_polling",
+        "global_defs",
+        "interface_up_down_delays",
+        "linkbeat_interfaces",
+        "garp_group",
+        "track_file",
+        "vrrp_script",
+        "vrrp_track_process",
+        "bfd_instance",
+        "track_group",
+        "static_ipaddress",
+        "static_routes",
+        "static_rules",
+        "vrrp_sync_group",
+        "vrrp_instance",
+        "SSL",
+        "virtual_server_group",
+        "virtual_server",
+    ),
+    "vrrp_instance": ("interface", "version"),
+    "virtual_server": ("lb_algo", "lb_kind", "protocol"),
+}
+"""Block -> keywords that come first in this order; the others follow in the order of the table."""
+
+SINGLE: frozenset[Key] = frozenset(
+    (("", "global_defs"), ("", "SSL"), ("vrrp_instance", "authentication"), ("vrrp_instance", "auth_hmac"))
+)
+"""Blocks that are there once at most."""
+
+
+# --- entries of value blocks whose table has no form yet -------------------------------------------
+
+
+def _unread(_args: Args) -> Any:
+    raise NotImplementedError
+
+
+def _virtual_address(one: VirtualAddress) -> list[str]:
+    words = [str(one.interface), "dev", one.dev]
+    if one.broadcast is not None:
+        words += ["brd", str(one.broadcast)]
+    if one.label is not None:
+        words += ["label", one.label]
+    if one.scope:
+        words += ["scope", str(one.scope)]
+    if one.peer is not None:
+        words += ["peer", str(one.peer)]
+    if one.preferred_lft_s is not None:
+        words += ["preferred_lft", str(one.preferred_lft_s)]
+    elif one.interface.version == 6 and one.interface.network.prefixlen == 128:
+        words += ["preferred_lft", "forever"]
+    return words
+
+
+def _unicast_peer(one: UnicastPeer) -> list[str]:
+    words = [str(one.address)]
+    for word in ("min_ttl", "max_ttl"):
+        value = getattr(one, word)
+        if value is not None:
+            words += [word, str(value)]
+    return words
+
+
+_ADDRESS = Shape(takes="ADDRESS[/LENGTH] [dev NAME] ...", reads=_unread, writes=_virtual_address)
+ENTRIES: dict[str, Form] = {
+    "virtual_ipaddress": _ADDRESS,
+    "virtual_ipaddress_excluded": _ADDRESS,
+    "unicast_peer": Shape(takes="ADDRESS [min_ttl N] [max_ttl N]", reads=_unread, writes=_unicast_peer),
+}
+"""Name of a value block without an entry form -> how its lines are written."""
+
+
+# --- heads: the words before a brace, where the table has no form for them -----------------------------
+
+
+def _service(one: VirtualServer) -> list[str]:
+    if one.fwmark is not None:
+        return ["fwmark", str(one.fwmark)]
+    return [str(one.address), str(one.port)]
+
+
+HEADS: dict[str, Callable[[Any], Any]] = {
+    "vrrp_instance": lambda one: [one.name],
+    "virtual_server": _service,
+    "virtual_server.real_server": lambda one: [str(one.address), str(one.port)],
+}
+"""Path of a block -> the words before its brace; with a ``head`` form in the table: the value for it."""
+
+MIXED: dict[str, Callable[[Any], Iterable[tuple[str, Any]]]] = {
+    "virtual_server.real_server": lambda one: [(check.kind, check) for check in one.checks],
+}
+"""Path of a block -> (keyword, object) of the blocks inside whose order counts across keywords. Their
+rows need no field."""
+
+MODELS: dict[str, type[Any]] = {
+    "global_defs": GlobalDefs,
+    "vrrp_instance": VrrpInstance,
+    "virtual_server": VirtualServer,
+    "virtual_server.real_server": RealServer,
+    "virtual_server.real_server.TCP_CHECK": Check,
+    "virtual_server.real_server.HTTP_GET": Check,
+    "virtual_server.real_server.HTTP_GET.url": HttpUrl,
+}
+"""Path of a block whose table names no model -> the class of its objects."""
+
+# --- values ------------------------------------------------------------------------------------------
+
+_INSTANCE = "vrrp_instance"
+_SERVICE = "virtual_server"
+_REAL = "virtual_server.real_server"
+_URL = f"{_REAL}.HTTP_GET.url"
+
+
+def _native_ipv6(one: VrrpInstance) -> bool:
+    seen = one.virtual_addresses or one.unicast_peers or one.source_address
+    return one.family == 6 and not seen
+
+
+def _no_address(one: VrrpInstance) -> bool:
+    return not one.virtual_addresses
+
+
+def _flag(bit: int) -> Callable[[VirtualServer], bool]:
+    return lambda one: one.scheduler not in ("sh", "mh") and bool(one.scheduler_flags & bit)
+
+
+def _flag_of(scheduler: str, bit: int) -> Callable[[VirtualServer], bool]:
+    return lambda one: one.scheduler == scheduler and bool(one.scheduler_flags & bit)
+
+
+def _granularity(one: VirtualServer) -> str | None:
+    if one.persistence_prefix is None:
+        return None
+    if one.family == 6:
+        return str(one.persistence_prefix)
+    return str(IPv4Network((0, one.persistence_prefix)).netmask)
+
+
+def _sorry(one: VirtualServer) -> tuple[str, str] | None:
+    sorry = one.sorry_server
+    return None if sorry is None else (str(sorry.address), str(sorry.port))
+
+
+def _status_codes(one: HttpUrl) -> tuple[str, ...]:
+    return tuple(str(low) if low == high else f"{low}-{high}" for low, high in one.status_ranges)
+
+
+def _regex(one: HttpUrl) -> tuple[str, ...] | None:
+    return None if one.regex is None else (one.regex,)
+
+
+_FLUSH: dict[str, tuple[str, ...] | None] = {"no": None, "all": (), "VS": ("VS",)}
+
+VALUES: dict[Key, Callable[[Any], Any]] = {
+    ("global_defs", "lvs_flush_on_stop"): lambda one: _FLUSH[one.lvs_flush_on_stop],
+    ("", "child_wait_time"): lambda one: one.globals.child_wait_time_s,
+    ("", "global_defs"): lambda one: one.globals,
+    ("", "vrrp_instance"): lambda one: one.vrrp_instances,
+    ("", "virtual_server"): lambda one: one.virtual_servers,
+    (_INSTANCE, "native_ipv6"): _native_ipv6,
+    (_INSTANCE, "no_virtual_ipaddress"): _no_address,
+    (_INSTANCE, "version"): lambda one: str(one.version),
+    (_INSTANCE, "advert_int"): lambda one: one.advert_int_cs / 100,
+    (_INSTANCE, "authentication"): lambda one: () if one.auth_pass is None else (one,),
+    (f"{_INSTANCE}.authentication", "auth_type"): lambda _one: "PASS",
+    (f"{_INSTANCE}.authentication", "auth_pass"): lambda one: one.auth_pass,
+    (_INSTANCE, "virtual_ipaddress"): lambda one: one.virtual_addresses,
+    (_INSTANCE, "virtual_ipaddress_excluded"): lambda one: one.virtual_addresses_excluded,
+    (_INSTANCE, "unicast_peer"): lambda one: one.unicast_peers,
+    (_INSTANCE, "unicast_src_ip"): lambda one: one.source_address if one.unicast_peers else None,
+    (_INSTANCE, "mcast_src_ip"): lambda one: None if one.unicast_peers else one.source_address,
+    (_INSTANCE, "nopreempt"): lambda one: not one.preempt,
+    (_SERVICE, "ip_family"): lambda one: None if one.fwmark is None else f"inet{'6' * (one.family == 6)}",
+    (_SERVICE, "lb_algo"): lambda one: one.scheduler,
+    (_SERVICE, "flag-1"): _flag(0x08),
+    (_SERVICE, "flag-2"): _flag(0x10),
+    (_SERVICE, "flag-3"): lambda one: bool(one.scheduler_flags & 0x20),
+    (_SERVICE, "sh-fallback"): _flag_of("sh", 0x08),
+    (_SERVICE, "sh-port"): _flag_of("sh", 0x10),
+    (_SERVICE, "mh-fallback"): _flag_of("mh", 0x08),
+    (_SERVICE, "mh-port"): _flag_of("mh", 0x10),
+    (_SERVICE, "lb_kind"): lambda one: one.lvs_method,
+    (_SERVICE, "persistence_granularity"): _granularity,
+    (_SERVICE, "protocol"): lambda one: one.protocol,
+    (_SERVICE, "sorry_server"): _sorry,
+    (_SERVICE, "sorry_server_inhibit"): lambda one: one.sorry_server_inhibit,
+    (_SERVICE, "sorry_server_lvs_method"): lambda one: one.sorry_server and one.sorry_server.lvs_method,
+    (_SERVICE, "real_server"): lambda one: one.real_servers,
+    (_REAL, "lvs_method"): lambda one: one.lvs_method,
+    (f"{_REAL}.HTTP_GET", "url"): lambda one: one.urls,
+    (_URL, "status_code"): _status_codes,
+    (_URL, "regex"): _regex,
+}
+"""(path of a block, keyword) -> its value, from the object of the block."""
+
+NOT_SHOWN: dict[Key, str] = {
+    **{
+        ("global_defs", name): "each vrrp_instance says its own value"
+        for name in (
+            "vrrp_garp_master_delay",
+            "vrrp_garp_master_repeat",
+            "vrrp_garp_master_refresh",
+            "vrrp_garp_master_refresh_repeat",
+            "vrrp_garp_lower_prio_delay",
+            "vrrp_garp_lower_prio_repeat",
+            "vrrp_down_timer_adverts",
+            "vrrp_min_garp",
+            "vrrp_lower_prio_no_advert",
+            "vrrp_higher_prio_send_advert",
+            "vrrp_version",
+            "vrrp_check_unicast_src",
+            "vrrp_skip_check_adv_addr",
+            "vrrp_owner_ignore_adverts",
+            "v3_checksum_as_v2",
+        )
+    },
+    ("global_defs", "checker_log_all_failures"): "each check says its own value",
+    (_INSTANCE, "preempt"): "the default; nopreempt says the other",
+    **{
+        (_SERVICE, name): "each check says its own value"
+        for name in (
+            "retry",
+            "delay_before_retry",
+            "warmup",
+            "connect_timeout",
+            "delay_loop",
+            "virtualhost",
+        )
+    },
+    **{
+        (_REAL, name): "each check says its own value"
+        for name in (
+            "retry",
+            "delay_before_retry",
+            "warmup",
+            "connect_timeout",
+            "delay_loop",
+            "virtualhost",
+        )
+    },
+    (_SERVICE, "inhibit_on_failure"): "each real_server says its own value",
+    (_SERVICE, "weight"): "each real_server says its own value",
+    (_SERVICE, "hashed"): "services are always hashed",
+    (f"{_REAL}.HTTP_GET", "virtualhost"): "each url says its own value",
+}
+"""(path of a block, keyword) -> why no line is written for it."""

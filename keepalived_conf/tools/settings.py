@@ -1,0 +1,274 @@
+"""The model as a tree of settings: each keyword with its words and its value, by the tables.
+
+    settings(config) -> (Setting, ...)          one per keyword and per block, in the order of a file
+
+Text (``show``), JSON (``to_json``) and the JSON Schema are all made from the same rows, so that they
+cannot say different things. A row says by its ``field`` where its value is; the few values that are not
+simply a field are named in ``derived.VALUES``, the rows that show nothing in ``derived.NOT_SHOWN``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from keepalived_conf.grammar import schema
+from keepalived_conf.grammar.forms import Form, quoted
+from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
+from keepalived_conf.model import Config
+from keepalived_conf.tools import derived
+
+HIDDEN = "********"
+"""Stands for a secret."""
+
+OLDEST = (2, 2, 7)
+"""What is newer than this keepalived is written only where it says something: see ``Setting.quiet``."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One line of a value block."""
+
+    words: tuple[str, ...]
+    json: Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A keyword with its words, or a block with what is inside it."""
+
+    row: Keyword
+    words: tuple[str, ...] = ()
+    """Behind the keyword, not quoted; of a block: before its brace."""
+    json: Any = None
+    """The value; of a block: its head, None without one."""
+    body: tuple[Setting, ...] | None = None
+    """Of a block of keywords."""
+    entries: tuple[Entry, ...] | None = None
+    """Of a value block."""
+    quiet: bool = False
+    """Needs no line in a file: a flag that is off, or the default of a keyword that older keepalived
+    does not know."""
+
+
+def settings(config: Config, *, secrets: bool) -> tuple[Setting, ...]:
+    """Every effective setting in keepalived's order of definition before use."""
+    return tuple(_inside(ROOT, config, secrets=secrets))
+
+
+def rows(block: Block) -> Iterator[Keyword]:
+    """The rows of a block that show something, in the order they are written."""
+    names = [name for name in derived.FIRST.get(block.path, ()) if name in block.keywords]
+    names += [name for name in block.keywords if name not in names]
+    for name in names:
+        row = block.keywords[name]
+        if shown(block, row):
+            yield row
+
+
+def shown(block: Block, row: Keyword) -> bool:
+    """Whether a row stands for a value of the model (an alias never does: its other name is written)."""
+    if row.alias_of or row.type is Type.INERT or (block.path, row.name) in derived.NOT_SHOWN:
+        return False
+    if mixed(block, row):
+        return True
+    return bool(field_of(block, row)) or (block.path, row.name) in derived.VALUES
+
+
+def mixed(block: Block, row: Keyword) -> bool:
+    """Whether a row opens one of the blocks whose order counts across keywords."""
+    return block.path in derived.MIXED and row.block is not None and not row.block.entries
+
+
+def model_of(block: Block) -> type[Any] | None:
+    return block.model or derived.MODELS.get(block.path)
+
+
+def field_of(block: Block, row: Keyword) -> str:
+    """The field of the block's model that holds the value of a row; empty: none of that name."""
+    model = model_of(block)
+    if row.field or block.model is not None or model is None:
+        return row.field
+    fields = {one.name for one in dataclasses.fields(model)}
+    names = (schema.field_of(row.key, row.unit), schema.field_of(row.key, ""))
+    return next((name for name in names if name in fields), "")
+
+
+def unregistered(block: Block) -> Iterator[str]:
+    """Rows with an effect that are neither driven by a field nor named in ``derived``."""
+    for row in block.keywords.values():
+        quiet = row.alias_of or row.type is Type.INERT or row.effect is Effect.NONE
+        if not quiet and not shown(block, row) and (block.path, row.name) not in derived.NOT_SHOWN:
+            yield f"{block.path}.{row.name}"
+        if row.block is not None and not (quiet or row.block.entries):
+            yield from unregistered(row.block)
+
+
+def _inside(block: Block, thing: Any, *, secrets: bool) -> Iterator[Setting]:
+    for row in rows(block):
+        if mixed(block, row):
+            continue
+        value = value_of(block, row, thing)
+        if value is None:
+            continue
+        if row.type is Type.BLOCK:
+            yield from _blocks(row, value, secrets=secrets)
+            continue
+        many = value if row.repeatable and isinstance(value, tuple) else (value,)
+        for one in many:
+            made = _setting(block, row, one, secrets=secrets)
+            if made is not None:
+                yield made
+    for keyword, one in derived.MIXED.get(block.path, lambda _one: ())(thing):
+        yield from _blocks(block.keywords[keyword], one, secrets=secrets)
+
+
+def value_of(block: Block, row: Keyword, thing: Any) -> Any:
+    """The value a row has in the model, as the reader of the row would have given it; None: none."""
+    derive = derived.VALUES.get((block.path, row.name))
+    return getattr(thing, field_of(block, row)) if derive is None else derive(thing)
+
+
+def _blocks(row: Keyword, value: Any, *, secrets: bool) -> Iterator[Setting]:
+    block = row.block
+    assert block is not None
+    if block.entries:
+        entries = tuple(_entry(block, one) for one in value)
+        if entries:
+            yield Setting(row=row, entries=entries)
+        return
+    for one in value if isinstance(value, tuple) else (value,):
+        body = tuple(_inside(block, one, secrets=secrets))
+        words, json = head_of(block, one)
+        yield Setting(
+            row=row, words=words, json=json, body=body, quiet=not words and all(b.quiet for b in body)
+        )
+
+
+def head_of(block: Block, thing: Any) -> tuple[tuple[str, ...], Any]:
+    """(words before the brace, their JSON)."""
+    derive = derived.HEADS.get(block.path)
+    if block.head is None:
+        words = () if derive is None else tuple(derive(thing))
+        return words, " ".join(words) or None
+    value = thing.name if derive is None else derive(thing)
+    return tuple(block.head.write(value)), block.head.json(value)
+
+
+def has_head(block: Block) -> bool:
+    return block.head is not None or block.path in derived.HEADS
+
+
+def _entry(block: Block, value: Any) -> Entry:
+    form = entry_form(block)
+    return Entry(words=tuple(form.write(value)), json=form.json(value))
+
+
+def entry_form(block: Block) -> Form:
+    form = block.entry or derived.ENTRIES.get(block.name)
+    assert form is not None, f"{block.name}: neither the table nor derived.ENTRIES says how to write a line"
+    return form
+
+
+def _setting(block: Block, row: Keyword, value: Any, *, secrets: bool) -> Setting | None:
+    if value == "" or not within(row, value):
+        return None  # a default that cannot be written: no name, or 0 for "off" where 1 is the least
+    words, json = written(row, value)
+    if not secrets and secret(block, row):
+        words, json = (HIDDEN,), HIDDEN
+    quiet = (row.type is Type.FLAG and not value) or (newer(row) and value == default_of(block, row))
+    return Setting(row=row, words=words, json=json, quiet=quiet)
+
+
+def secret(block: Block, row: Keyword) -> bool:
+    """Whether a value is hidden. In a secret block whose rows name no secret every text is one."""
+    if row.secret or not block.secret:
+        return row.secret
+    text = row.type in (Type.TEXT, Type.WORDS, Type.FORM)
+    return text and not any(other.secret for other in block.keywords.values())
+
+
+def written(row: Keyword, value: Any) -> tuple[tuple[str, ...], Any]:
+    """(words behind the keyword, JSON) of a value."""
+    match row.type:
+        case Type.FORM:
+            assert row.form is not None
+            return tuple(row.form.write(value)), row.form.json(value)
+        case Type.FLAG:
+            return (), bool(value)
+        case Type.BOOL:
+            return ("on" if value else "off",), bool(value)
+        case Type.INTEGER:
+            return (str(int(value)),), int(value)
+        case Type.DECIMAL:
+            return (decimal(value, row.decimals),), float(value)
+        case Type.WORDS:
+            words = (value,) if isinstance(value, str) else tuple(value)
+            return words, " ".join(quoted(word) for word in words)
+        case _:
+            text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+            return (text,), text
+
+
+def decimal(value: float, decimals: int) -> str:
+    """Seconds as text, without zeros behind."""
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def within(row: Keyword, value: Any) -> bool:
+    """Whether the value may be written."""
+    if row.type not in (Type.INTEGER, Type.DECIMAL):
+        return True
+    return not ((row.low is not None and value < row.low) or (row.high is not None and value > row.high))
+
+
+def newer(row: Keyword) -> bool:
+    """Whether keepalived 2.2.7 does not know the keyword."""
+    parts = row.since.split(".")
+    return all(part.isdigit() for part in parts) and tuple(int(part) for part in parts) > OLDEST
+
+
+_DEFAULTS: dict[type[Any], dict[str, Any]] = {}
+
+
+def _defaults(model: type[Any]) -> dict[str, Any]:
+    found = _DEFAULTS.get(model)
+    if found is not None:
+        return found
+    found = _DEFAULTS[model] = {}
+    for one in dataclasses.fields(model):
+        if one.default is not dataclasses.MISSING:
+            found[one.name] = one.default
+        elif one.default_factory is not dataclasses.MISSING:
+            found[one.name] = one.default_factory()
+    return found
+
+
+_UNKNOWN = object()
+
+
+def default_of(block: Block, row: Keyword) -> Any:
+    """The value of a row that is not written; something equal to nothing where that depends."""
+    model = model_of(block)
+    if model is None or (block.path, row.name) in derived.VALUES:
+        return _UNKNOWN
+    return _defaults(model).get(field_of(block, row), _UNKNOWN)
+
+
+def line(one: Setting | Entry) -> str:
+    """The words of a line of a file, quoted where needed."""
+    words: Iterable[str] = (quoted(word) for word in one.words)
+    if isinstance(one, Entry):
+        return " ".join(words)
+    return " ".join((one.row.name, *words))
+
+
+def single(row: Keyword, block: Block) -> bool:
+    """Whether a block or a keyword can be there once only, in JSON: an object or value, not a list."""
+    if row.type is not Type.BLOCK:
+        return not row.repeatable
+    assert row.block is not None
+    return (block.path, row.name) in derived.SINGLE and not has_head(row.block)

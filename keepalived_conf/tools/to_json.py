@@ -1,0 +1,44 @@
+"""The effective configuration as JSON, keyed by keepalived's keywords.
+
+A keyword has its value: a number in its unit, true or false, a string, or what its form makes of it
+(``Form.json``). What may stand several times is a list. A block is an object of its keywords, with the
+words before its brace as ``name``; a value block a list of its lines. Every keyword is there at its
+effective value, a flag that is off too. ``json_schema`` describes it; the order is that of ``show``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.grammar.schema import Block
+from keepalived_conf.model import Config
+from keepalived_conf.tools.settings import Setting, has_head, settings, single
+
+NAME = "name"
+"""Key of the words before the brace of a block."""
+
+
+def document(config: Config, *, secrets: bool) -> dict[str, Any]:
+    """The whole configuration. ``secrets``: passwords as they are instead of asterisks."""
+    return _object(ROOT, settings(config, secrets=secrets))
+
+
+def _object(block: Block, inside: Iterable[Setting]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in inside:
+        name = one.row.name
+        if one.entries is not None:
+            found[name] = [entry.json for entry in one.entries]
+            continue
+        value = one.json
+        if one.body is not None:
+            assert one.row.block is not None
+            value = {NAME: one.json} if has_head(one.row.block) else {}
+            value.update(_object(one.row.block, one.body))
+        if single(one.row, block):
+            found[name] = value
+        else:
+            found.setdefault(name, []).append(value)
+    return found

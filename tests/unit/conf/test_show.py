@@ -1,0 +1,73 @@
+"""show: everything the model holds is in the text, in an order and a spelling that keepalived takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.tools import show
+from keepalived_conf.tools.settings import unregistered
+from tests.unit.conf.support import codes, instance_text, load, service_text
+
+
+def shown(text: str, *, secrets: bool = True) -> str:
+    result = load(text)
+    assert not result.fatal, result.text()
+    return show.text(result.config, secrets=secrets)
+
+
+def lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines()]
+
+
+def test_every_row_with_an_effect_says_where_its_value_is() -> None:
+    assert list(unregistered(ROOT)) == []
+
+
+def test_defaults_are_filled_in() -> None:
+    found = lines(shown(instance_text()))
+    for line in ("state BACKUP", "version 2", "advert_int 1", "garp_master_delay 5", "down_timer_adverts 3"):
+        assert line in found
+    assert not any(line.startswith("nopreempt") for line in found)
+
+
+def test_inherited_values_stand_where_they_count() -> None:
+    found = lines(shown(instance_text(globals_="vrrp_garp_master_delay 7\nvrrp_version 3")))
+    assert "garp_master_delay 7" in found
+    assert "version 3" in found
+
+
+def test_adjusted_values_are_shown_as_adjusted() -> None:
+    text = instance_text("advert_int 1.5\npreempt_delay 60\nstate MASTER")
+    assert {"advert_int_rounded"} <= {code.replace("-", "_") for code in codes(load(text))}
+    found = lines(shown(text))
+    assert "advert_int 2" in found
+    assert "preempt_delay 60" not in found
+
+
+def test_a_secret_is_shown_on_request_only() -> None:
+    text = instance_text("authentication {\nauth_type PASS\nauth_pass top53\n}")
+    assert "auth_pass top53" in lines(shown(text))
+    hidden = shown(text, secrets=False)
+    assert "top53" not in hidden
+    assert "auth_pass ********" in lines(hidden)
+
+
+@pytest.mark.parametrize("word", ["a b", "a#b", "a!b", "{a}", "#", "@a"])
+def test_words_are_quoted_where_they_need_it(word: str) -> None:
+    text = instance_text(f'authentication {{\nauth_type PASS\nauth_pass "{word}"\n}}')
+    again = load(shown(text))
+    assert codes(again) == []
+    assert again.config.vrrp_instances[0].auth_pass == word.encode()
+
+
+def test_a_block_comes_before_what_uses_it() -> None:
+    text = instance_text() + service_text() + "global_defs {\nrouter_id me\n}\n"
+    found = [line for line in shown(text).splitlines() if line.endswith("{") and not line.startswith(" ")]
+    assert [line.split()[0] for line in found] == ["global_defs", "vrrp_instance", "virtual_server"]
+
+
+def test_the_scheduler_comes_before_its_flags() -> None:
+    found = lines(shown(service_text("flag-1\nflag-2").replace("lvs_sched rr", "lvs_sched sh")))
+    assert found.index("lb_algo sh") < found.index("sh-port")
+    assert {"sh-port", "sh-fallback"} <= set(found)
