@@ -41,7 +41,17 @@ from keepalived_conf.model.lvs import (
     VirtualServerGroup,
     make_check_id,
 )
-from keepalived_conf.model.routes import Route, Rule, StaticAddress
+from keepalived_conf.model.routes import (
+    PROTOCOL_KEEPALIVED,
+    TABLE_MAIN,
+    TYPE_UNICAST,
+    Encap,
+    NextHop,
+    Realms,
+    Route,
+    Rule,
+    StaticAddress,
+)
 from keepalived_conf.model.trackers import (
     InitFile,
     ScriptUser,
@@ -63,6 +73,9 @@ from keepalived_conf.model.vrrp import (
 )
 
 __all__ = [
+    "PROTOCOL_KEEPALIVED",
+    "TABLE_MAIN",
+    "TYPE_UNICAST",
     "VRRP_GROUP4",
     "VRRP_GROUP6",
     "AuthHmac",
@@ -70,6 +83,7 @@ __all__ = [
     "Check",
     "CheckerSlice",
     "Config",
+    "Encap",
     "Family",
     "Fifo",
     "GarpExtraIf",
@@ -85,11 +99,13 @@ __all__ = [
     "IpvsSlice",
     "LinkbeatInterface",
     "LvsMethod",
+    "NextHop",
     "NotifyDeleted",
     "Place",
     "Places",
     "Protocol",
     "RealServer",
+    "Realms",
     "Route",
     "Rule",
     "Script",

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from typing import Literal
 
 from keepalived_conf.model.base import Family, IpAddress, IpInterface, Places, Script
+from keepalived_conf.model.routes import Route, Rule
 from keepalived_conf.model.trackers import TrackRef
 
 
@@ -23,7 +24,17 @@ class VirtualAddress:
     """rt_scope number: 0 global, 253 link, 254 host."""
     broadcast: IPv4Address | None = None
     peer: IpInterface | None = None
+    """Other end of a point-to-point address; the prefix length of ``interface`` is then 32 or 128."""
     no_dad: bool = True
+    """No duplicate address detection (IPv6); ``-nodad`` turns it on."""
+    home: bool = False
+    mngtmpaddr: bool = False
+    noprefixroute: bool = False
+    autojoin: bool = False
+    no_track: bool = False
+    """Neither put back nor a fault when somebody else takes it off."""
+    use_vmac: bool = False
+    """On a macvlan of its own interface."""
     preferred_lft_s: int | None = None
     """None: forever."""
     places: Places = field(default_factory=dict, compare=False, repr=False)
@@ -122,6 +133,8 @@ class VrrpInstance:
     virtual_addresses: tuple[VirtualAddress, ...]
     """In configured order, the ones listed in adverts."""
     virtual_addresses_excluded: tuple[VirtualAddress, ...] = ()
+    virtual_routes: tuple[Route, ...] = ()
+    virtual_rules: tuple[Rule, ...] = ()
     preempt: bool = True
     preempt_delay_s: float = 0.0
     source_address: IpAddress | None = None
