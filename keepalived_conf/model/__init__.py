@@ -29,7 +29,14 @@ from keepalived_conf.model.base import (
 )
 from keepalived_conf.model.bfd import BfdInstance
 from keepalived_conf.model.config import CheckerSlice, Config, IpvsSlice, VrrpSlice
-from keepalived_conf.model.globals import GlobalDefs
+from keepalived_conf.model.globals import (
+    DefaultScriptUser,
+    GlobalDefs,
+    IptablesChains,
+    LvsSyncDaemon,
+    LvsTimeouts,
+    SmtpServer,
+)
 from keepalived_conf.model.groups import GarpGroup, SyncGroup, TrackGroup
 from keepalived_conf.model.interfaces import InterfaceDelay, LinkbeatInterface
 from keepalived_conf.model.lvs import (
@@ -83,6 +90,7 @@ __all__ = [
     "Check",
     "CheckerSlice",
     "Config",
+    "DefaultScriptUser",
     "Encap",
     "Family",
     "Fifo",
@@ -95,10 +103,13 @@ __all__ = [
     "InterfaceDelay",
     "IpAddress",
     "IpInterface",
+    "IptablesChains",
     "Ipvlan",
     "IpvsSlice",
     "LinkbeatInterface",
     "LvsMethod",
+    "LvsSyncDaemon",
+    "LvsTimeouts",
     "NextHop",
     "NotifyDeleted",
     "Place",
@@ -110,6 +121,7 @@ __all__ = [
     "Rule",
     "Script",
     "ScriptUser",
+    "SmtpServer",
     "SslContext",
     "StaticAddress",
     "SyncGroup",
