@@ -64,6 +64,7 @@ class Statement:
     via: Origin | None = None
     values: dict[int, Place] | None = None
     """As in ``Line``."""
+    end_column: int = 1
 
     @property
     def name(self) -> str:
@@ -84,6 +85,15 @@ class Statement:
             last = self.words[-1]
             column = last.column + len(last.text) + 2 * last.quoted
         return place_at(self.file, self.line, column, self.via, self.values)
+
+    @property
+    def end_place(self) -> Place:
+        """The closing brace, where keepalived complains of what is missing in a block; never closed: the start."""
+        return (
+            place_at(self.file, self.end_line, self.end_column, self.via, None)
+            if self.end_line
+            else self.place
+        )
 
     def statements(self) -> Iterator[Statement]:
         return (node for node in self.body or () if isinstance(node, Statement))
@@ -330,6 +340,7 @@ class _Parser:
         closed = self.stack.pop().statement
         if closed is not None:
             closed.end_line = line.number
+            closed.end_column = line.column(at)
 
     def end(self) -> None:
         self._missing_brace()
