@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from keepalived_conf.model.bfd import BfdInstance
+from keepalived_conf.model.checks import Check
 from keepalived_conf.model.globals import GlobalDefs
 from keepalived_conf.model.groups import GarpGroup, SyncGroup, TrackGroup
 from keepalived_conf.model.interfaces import InterfaceDelay, LinkbeatInterface
-from keepalived_conf.model.lvs import Check, SslContext, VirtualServer, VirtualServerGroup
+from keepalived_conf.model.lvs import SslContext, VirtualServer, VirtualServerGroup
 from keepalived_conf.model.routes import Route, Rule, StaticAddress
 from keepalived_conf.model.trackers import TrackFile, TrackProcess, VrrpScript
 from keepalived_conf.model.vrrp import VrrpInstance

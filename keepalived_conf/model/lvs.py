@@ -1,60 +1,35 @@
-"""virtual_server: services, real servers and their checks."""
+"""virtual_server: services, the servers behind them, groups of addresses; the SSL context."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from keepalived_conf.model.base import Family, IpAddress, LvsMethod, Places, Protocol
+from keepalived_conf.model.base import Family, IpAddress, LvsMethod, Places, Protocol, Script
+from keepalived_conf.model.checks import Check, OtherChecks
+
+TunnelType = Literal["ipip", "gue", "gre"]
+TunnelChecksum = Literal["nocsum", "csum", "remcsum"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HttpUrl:
-    path: str
-    status_ranges: tuple[tuple[int, int], ...] = ((200, 299),)
-    """Inclusive ranges; a status in any of them is good."""
-    digest: str | None = None
-    """MD5 of the body in lower-case hex."""
-    virtualhost: str | None = None
-    """Host header; None: the address and port that is asked."""
-    regex: str | None = None
-    regex_no_match: bool = False
+class Tunnel:
+    """How packets travel with lvs_method TUN."""
+
+    type: TunnelType = "ipip"
+    port: int = 0
+    """UDP port of gue; 0 for the others."""
+    checksum: TunnelChecksum = "nocsum"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
-    """TCP_CHECK or HTTP_GET of one real server, all inheritance resolved."""
+class Forwarding:
+    """lvs_method with everything behind it."""
 
-    check_id: str
-    """Identity: equal definitions for the same real server of the same virtual server have equal
-    ids, whatever their position (see ``make_check_id``)."""
-    kind: Literal["TCP_CHECK", "HTTP_GET"]
-    virtual_server: str
-    """Key of the virtual server (``VirtualServer.key``)."""
-    real_server: str
-    """Key of the real server (``RealServer.key``)."""
-    connect_ip: IpAddress
-    connect_port: int
-    bindto: IpAddress | None = None
-    bind_port: int = 0
-    bind_if: str | None = None
-    fwmark: int = 0
-    connect_timeout_s: float = 5.0
-    delay_loop_s: float = 60.0
-    retry: int = 1
-    """Extra attempts: down after retry + 1 failures in a row."""
-    delay_before_retry_s: float = 1.0
-    warmup_s: float = 60.0
-    """The first check runs after a random time in 0..warmup_s."""
-    alpha: bool = False
-    """Down until the first success."""
-    log_all_failures: bool = False
-    http_protocol: Literal["1.0", "1.0C", "1.1"] = "1.0"
-    fast_recovery: bool = False
-    urls: tuple[HttpUrl, ...] = ()
-    """HTTP_GET only; at least one."""
-    places: Places = field(default_factory=dict, compare=False, repr=False)
+    method: LvsMethod
+    tunnel: Tunnel | None = None
+    """None: ipip, without options."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,11 +38,19 @@ class RealServer:
     port: int
     weight: int = 1
     lvs_method: LvsMethod = "NAT"
+    tunnel: Tunnel | None = None
+    """None: ipip, without options."""
     inhibit_on_failure: bool = False
     uthreshold: int = 0
     lthreshold: int = 0
     alpha: bool = False
+    notify_up: Script | None = None
+    notify_down: Script | None = None
+    smtp_alert: bool = True
+    snmp_name: str | None = None
     checks: tuple[Check, ...] = ()
+    other_checks: OtherChecks | None = None
+    """Checks of the kinds that no worker runs yet."""
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -75,14 +58,22 @@ class RealServer:
         """``[ADDR]:PORT``: identity within a virtual server."""
         return f"[{self.address}]:{self.port}"
 
+    @property
+    def forwarding(self) -> Forwarding:
+        return Forwarding(method=self.lvs_method, tunnel=self.tunnel)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VirtualServer:
-    """virtual_server ADDR PORT | fwmark N. Either ``address`` or ``fwmark`` is set, never both."""
+    """virtual_server ADDR PORT | fwmark N | group NAME: one of ``address``, ``fwmark``, ``group`` is set."""
 
     address: IpAddress | None = None
     port: int = 0
     fwmark: int | None = None
+    group: str | None = None
+    """Name of a ``VirtualServerGroup``."""
+    group_member: int = 0
+    """Number of this virtual server among those of its group, from 0."""
     family: Family = 4
     protocol: Protocol | None = "TCP"
     """None for fwmark services."""
@@ -92,6 +83,9 @@ class VirtualServer:
     ops: bool = False
     hashed: bool = True
     lvs_method: LvsMethod = "NAT"
+    tunnel: Tunnel | None = None
+    """None: ipip, without options."""
+    persistence_engine: str | None = None
     persistence_timeout_s: int | None = None
     """None: not persistent."""
     persistence_prefix: int | None = None
@@ -100,6 +94,12 @@ class VirtualServer:
     hysteresis: int = 0
     alpha: bool = False
     omega: bool = False
+    ha_suspend: bool = False
+    """Checks run only while the address is on this machine."""
+    quorum_up: Script | None = None
+    quorum_down: Script | None = None
+    smtp_alert: bool = False
+    snmp_name: str | None = None
     sorry_server: RealServer | None = None
     sorry_server_inhibit: bool = False
     real_servers: tuple[RealServer, ...] = ()
@@ -107,10 +107,42 @@ class VirtualServer:
 
     @property
     def key(self) -> str:
-        """``[ADDR]:tcp:PORT`` or ``FWM MARK`` (``FWM MARK inet6``), as keepalived names services."""
+        """``[ADDR]:tcp:PORT`` or ``FWM MARK`` (``FWM MARK inet6``), as keepalived names services; of a group
+        ``[NAME]`` and, from the second on, the number of the service."""
+        if self.group is not None:
+            return f"[{self.group}]" + (f":{self.group_member}" if self.group_member else "")
         if self.fwmark is not None:
             return f"FWM {self.fwmark}" + (" inet6" if self.family == 6 else "")
         return f"[{self.address}]:{(self.protocol or 'none').lower()}:{self.port}"
+
+    @property
+    def forwarding(self) -> Forwarding:
+        return Forwarding(method=self.lvs_method, tunnel=self.tunnel)
+
+    @property
+    def persistence_granularity(self) -> IPv4Address | int | None:
+        """As it is written: a netmask (IPv4) or a prefix length (IPv6)."""
+        if self.persistence_prefix is None or self.family == 6:
+            return self.persistence_prefix
+        return IPv4Network((0, self.persistence_prefix)).netmask
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupAddresses:
+    """``FIRST[-LAST] PORT`` of a group: every address of the range, both ends included."""
+
+    first: IpAddress
+    last: IpAddress
+    port: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupMark:
+    """``fwmark MARK [FAMILY]`` of a group."""
+
+    fwmark: int
+    family: Family | None = None
+    """None: the family of the real servers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,17 +150,25 @@ class VirtualServerGroup:
     """virtual_server_group NAME."""
 
     name: str
+    entries: tuple[GroupAddresses | GroupMark, ...] = ()
     places: Places = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def addresses(self) -> tuple[GroupAddresses, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, GroupAddresses))
+
+    @property
+    def marks(self) -> tuple[GroupMark, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, GroupMark))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SslContext:
     """SSL: the client context of TLS checks."""
 
+    password: str | None = field(default=None, repr=False)
+    """Of the key."""
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
     places: Places = field(default_factory=dict, compare=False, repr=False)
-
-
-def make_check_id(kind: str, virtual_server: str, real_server: str, parameters: str) -> str:
-    """Stable identity of a check: 16 hex digits over its kind, servers and defining parameters."""
-    text = f"{kind}\0{virtual_server}\0{real_server}\0{parameters}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

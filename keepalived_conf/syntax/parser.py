@@ -88,7 +88,7 @@ class Statement:
 
     @property
     def end_place(self) -> Place:
-        """The closing brace, where keepalived complains of what is missing in a block; never closed: the start."""
+        """The closing brace: where keepalived complains of what a block lacks. Never closed: its start."""
         return (
             place_at(self.file, self.end_line, self.end_column, self.via, None)
             if self.end_line
