@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
-from typing import Any
 
-from keepalived_conf.model import IpInterface, Places, UnicastPeer, VirtualAddress
+from keepalived_conf.grammar.address_forms import VIRTUAL_ADDRESS
+from keepalived_conf.grammar.forms import Args, BadWordError
+from keepalived_conf.model import Places, UnicastPeer, VirtualAddress
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
 from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
@@ -35,98 +36,29 @@ def _number(entry: Statement, index: int, low: int, high: int) -> int:
     return number
 
 
-_NOT_YET = frozenset(("home", "-nodad", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac"))
+_NOT_YET = frozenset(("home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac"))
 
 Note = Callable[..., None]
 
 
 def virtual_address(entry: Statement, interface: str, note: Note) -> VirtualAddress:
-    words = entry.words
+    """The address of one line; ``interface`` where it names none. Raises BadEntryError."""
+    args = Args(words=entry.words, first=0, raw=entry.raw)
     try:
-        address = values.interface_address(words[0].text)
-    except values.BadPrefixError as bad:
-        address = values.interface_address(str(bad.address))
-        note(entry, 0, f"'{words[0].text}' {bad}; {address.network.prefixlen} is taken", known=False)
-    except BadValueError as bad:
-        raise BadEntryError(0, f"'{words[0].text}' {bad}") from None
+        found: VirtualAddress = VIRTUAL_ADDRESS.read(args)
+    except BadWordError as bad:
+        raise BadEntryError(bad.index, bad.message) from None
+    for remark in args.remarks:
+        note(entry, remark.index, remark.message, known=False)
     places: Places = {"": entry.place}
-    found: dict[str, Any] = {}
-    broadcast_at = 0
-    index = 1
-    while index < len(words):
-        word = words[index].text
+    for index, word in args.used:
         places[word] = entry.place_of(index)
-        try:
-            match word:
-                case "dev":
-                    found["dev"] = values.interface_name(_argument(entry, index))
-                case "scope":
-                    found["scope"] = values.scope(_argument(entry, index))
-                case "label":
-                    found["label"] = values.interface_name(_argument(entry, index))
-                case "brd" | "broadcast":
-                    _argument(entry, index)
-                    broadcast_at = index + 1
-                case "peer":
-                    found["peer"] = values.interface_address(_argument(entry, index))
-                case "preferred_lft":
-                    forever = _argument(entry, index) == "forever"
-                    found["preferred_lft_s"] = None if forever else _number(entry, index, 0, 4294967295)
-                case _ if word in _NOT_YET:
-                    note(entry, index, f"{word} of an address is understood, has no effect yet", known=True)
-                    index -= 1
-                case _:
-                    note(entry, index, f"unknown word '{word}' behind an address is ignored", known=False)
-                    index -= 1
-        except BadValueError as bad:
-            raise BadEntryError(index + 1, f"{word} '{words[index + 1].text}' {bad}") from None
-        index += 2
-    return _complete_address(entry, address, found, broadcast_at, interface, places, note)
-
-
-def _complete_address(
-    entry: Statement,
-    address: IpInterface,
-    found: dict[str, Any],
-    broadcast_at: int,
-    interface: str,
-    places: Places,
-    note: Note,
-) -> VirtualAddress:
-    peer: IpInterface | None = found.get("peer")
-    if peer is not None and values.family_of(peer) != values.family_of(address):
-        raise BadEntryError(0, f"the address and its peer {peer.ip} are of different families")
-    broadcast: IPv4Address | None = None
-    if isinstance(address, IPv6Interface):
-        if broadcast_at:
-            raise BadEntryError(broadcast_at, "IPv6 knows no broadcast address")
-        for word in ("scope", "label"):
-            if found.pop(word, None) is not None:
-                index = next(i for i, w in enumerate(entry.words) if w.text == word)
-                note(entry, index, f"{word} is ignored for an IPv6 address", known=False)
-        if address.network.prefixlen == 128:
-            found.setdefault("preferred_lft_s", 0)
-    elif broadcast_at:
-        assert isinstance(address, IPv4Interface)
-        word = entry.words[broadcast_at].text
-        if peer is not None and word in ("+", "-"):
-            raise BadEntryError(broadcast_at, "brd + and - do not go with peer")
-        try:
-            broadcast = values.broadcast(word, address)
-        except BadValueError as bad:
-            raise BadEntryError(broadcast_at, f"brd '{word}' {bad}") from None
-    if not found.get("dev", interface):
-        raise BadEntryError(0, f"{address.ip} has no interface: write dev and its name")
-    return VirtualAddress(
-        interface=address,
-        dev=found.get("dev", interface),
-        label=found.get("label"),
-        scope=found.get("scope", 0),
-        broadcast=broadcast,
-        peer=peer,
-        preferred_lft_s=found.get("preferred_lft_s"),
-        places=places,
-    )
+        if word in _NOT_YET:
+            note(entry, index, f"{word} of an address is understood, has no effect yet", known=True)
+    dev = found.dev or interface
+    if not dev:
+        raise BadEntryError(0, f"{found.interface.ip} has no interface: write dev and its name")
+    return dataclasses.replace(found, dev=dev, places=places)
 
 
 def unicast_peer(entry: Statement) -> UnicastPeer:

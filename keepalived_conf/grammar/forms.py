@@ -12,7 +12,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from keepalived_conf.diagnostics import KeepalivedClass, Severity
+from keepalived_conf.syntax.iproute import Names
 from keepalived_conf.syntax.words import Word
+
+BUILT_IN_NAMES = Names()
 
 
 class BadWordError(Exception):
@@ -76,6 +79,8 @@ class Args:
     remarks: list[Remark] = dataclasses.field(default_factory=list)
     used: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     """Sub-keywords met (index, name), such as ``dev`` in an address: they count as keywords."""
+    names: Names = BUILT_IN_NAMES
+    """What names of routing tables, scopes and the like stand for."""
 
     def text(self, index: int) -> str:
         """The word at ``index``; ``MissingWordError`` if there is none."""

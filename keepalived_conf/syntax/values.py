@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface, ip_address, ip_interface
 
 from keepalived_conf.model import IpAddress, IpInterface
 
@@ -49,6 +49,32 @@ def integer(word: str) -> int:
     if match.end() != len(word):
         raise LeadingNumberError(number)
     return number
+
+
+_C_NUMBER = re.compile(r"[ \t]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+
+
+def c_number_before(word: str) -> tuple[int, str]:
+    """Number in the notation of C (0x10, 010, 16) and what stands behind it; a minus counts from 2^64.
+
+    Raises BadValueError where the word starts with no number.
+    """
+    match = _C_NUMBER.match(word)
+    if match is None or match.end() > _NUMBER_CHARS_MAX:
+        raise BadValueError("is not a number")
+    digits = match[2]
+    octal = len(digits) > 1 and digits[0] == "0" and digits[1] not in "xX"
+    number = min(int(digits, 8) if octal else int(digits, 0), 0xFFFFFFFFFFFFFFFF)
+    return (-number & 0xFFFFFFFFFFFFFFFF if match[1] == "-" else number), word[match.end() :]
+
+
+def c_number(word: str) -> int | None:
+    """The whole word as a number in the notation of C, or None."""
+    try:
+        number, behind = c_number_before(word)
+    except BadValueError:
+        return None
+    return None if behind else number
 
 
 def decimal(word: str, decimals: int) -> tuple[float, bool]:
@@ -134,32 +160,11 @@ def netmask_prefix(word: str) -> int:
     return prefix
 
 
-def broadcast(word: str, of: IPv4Interface) -> IPv4Address:
-    """``+`` all ones, ``-`` all zeros in the host part, or an address."""
-    if word in ("+", "-"):
-        if of.network.prefixlen > 30:
-            raise BadValueError("needs a prefix of at most 30 bits")
-        return of.network.broadcast_address if word == "+" else of.network.network_address
+def broadcast_address(word: str) -> IPv4Address:
     found = address(word)
     if not isinstance(found, IPv4Address):
         raise BadValueError("is not an IPv4 address")
     return found
-
-
-_SCOPES = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
-
-
-def scope(word: str) -> int:
-    """rt_scope number by name or number."""
-    if word in _SCOPES:
-        return _SCOPES[word]
-    try:
-        number = integer(word)
-    except LeadingNumberError:
-        number = -1
-    if not 0 <= number <= 255:
-        raise BadValueError("is neither a scope name (global, site, link, host, nowhere) nor 0 to 255")
-    return number
 
 
 def family_of(found: IpAddress | IpInterface) -> int:

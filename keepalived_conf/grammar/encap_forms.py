@@ -1,0 +1,154 @@
+"""``encap`` of a route or hop: lightweight tunnels (ip-route(8))."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Literal
+
+from keepalived_conf.diagnostics import Severity
+from keepalived_conf.grammar.entry_line import EntryLine
+from keepalived_conf.grammar.forms import BadWordError
+from keepalived_conf.model import Encap
+from keepalived_conf.syntax.iproute import Kind
+from keepalived_conf.syntax.values import BadValueError, c_number_before
+
+MPLS_LABELS_MAX = 2
+"""Of keepalived; the kernel takes more."""
+_MPLS_LABEL_MAX = 0xFFFFF
+_LOCATOR = re.compile(r"[ \t]*([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4})")
+
+_IP_WORDS = {"id": "id", "dst": "destination", "src": "source", "tos": "tos", "ttl": "ttl", "flags": "flags"}
+_IP6_WORDS = {"tc" if word == "tos" else "hoplimit" if word == "ttl" else word: field
+              for word, field in _IP_WORDS.items()}  # fmt: skip
+
+
+def read_encap(line: EntryLine) -> Encap | None:
+    """From the word ``encap`` to the last word that belongs to it; None after a complaint.
+
+    A tunnel that cannot be used is left out and the route is kept, as keepalived does.
+    """
+    at = line.index
+    line.index += 1
+    if not line.more:
+        line.complain(
+            "invalid-entry", "encap has no type: it is ignored", hint="write ip, ip6, mpls or ila", index=at
+        )
+        line.index = at
+        return None
+    kind = line.word
+    if kind in ("ip", "ip6", "mpls", "ila"):
+        line.args.use(line.index, f"encap {kind}")
+    try:
+        match kind:
+            case "ip":
+                return _ip(line, "ip", _IP_WORDS)
+            case "ip6":
+                return _ip(line, "ip6", _IP6_WORDS)
+            case "mpls":
+                return Encap(kind="mpls", labels=_labels(line))
+            case "ila":
+                return Encap(kind="ila", locator=_locator(line))
+    except BadWordError as bad:
+        if bad.fatal:
+            raise
+        line.args.note(
+            bad.index,
+            bad.code,
+            f"encap {kind}: {bad.message}; it is ignored",
+            hint=bad.hint,
+            severity=Severity.ERROR,
+            keepalived=bad.keepalived,
+        )
+        return None
+    line.complain(
+        "invalid-entry", f"encap '{kind}' is not ip, ip6, mpls or ila: it and the next word are ignored"
+    )
+    line.index += 1
+    return None
+
+
+def _ip(line: EntryLine, kind: Literal["ip", "ip6"], words: dict[str, str]) -> Encap:
+    """Pairs of a word and its value, up to the first other word."""
+    found: dict[str, Any] = {}
+    start = line.index
+    while line.index + 2 < len(line.words) and line.words[line.index + 1] in words:
+        field = words[line.words[line.index + 1]]
+        line.index += 2
+        try:
+            found[field] = _value(line, kind, field)
+        except BadWordError:
+            # keepalived goes on reading the route at the word before the bad value.
+            line.index -= 2
+            raise
+    if "destination" not in found and "id" not in found:
+        raise BadWordError(
+            start, "there is neither dst nor id", hint=f"write encap {kind} dst and an address"
+        )
+    return Encap(kind=kind, **found)
+
+
+def _value(line: EntryLine, kind: str, field: str) -> Any:
+    match field:
+        case "id":
+            return line.number(0xFFFFFFFFFFFFFFFF)
+        case "destination" | "source":
+            address = line.address()
+            if not isinstance(address, IPv4Address if kind == "ip" else IPv6Address):
+                raise line.bad(f"{address} is of the wrong family")
+            return address
+        case "tos":
+            return line.name(Kind.DSFIELD)
+        case "ttl":
+            return line.number(255)
+        case _:
+            return line.number(65535)
+
+
+def _labels(line: EntryLine) -> tuple[int, ...]:
+    line.index += 1
+    if not line.more:
+        line.index -= 1
+        raise line.bad("the labels are missing", hint="write encap mpls LABEL[/LABEL...]")
+    labels = []
+    for part in line.word.split("/"):
+        try:
+            number, behind = c_number_before(part)
+        except BadValueError:
+            number, behind = -1, ""
+        if behind or not 0 <= number <= _MPLS_LABEL_MAX:
+            raise line.bad(
+                f"'{line.word}' is not a list of labels 0 to {_MPLS_LABEL_MAX} with slashes between"
+            )
+        labels.append(number)
+    if len(labels) > MPLS_LABELS_MAX:
+        raise line.bad(f"more than {MPLS_LABELS_MAX} labels")
+    return tuple(labels)
+
+
+def _locator(line: EntryLine) -> int:
+    line.index += 1
+    if not line.more:
+        line.index -= 1
+        raise line.bad("the locator is missing", hint="write encap ila and four hexadecimal groups: 1:2:3:4")
+    match = _LOCATOR.fullmatch(line.word)
+    if match is None:
+        raise line.bad(f"'{line.word}' is not a locator", hint="write four hexadecimal groups: 1:2:3:4")
+    number = 0
+    for group in match.groups():
+        number = number << 16 | int(group, 16)
+    return number
+
+
+def write_encap(value: Encap) -> list[str]:
+    words = ["encap", value.kind]
+    if value.kind == "mpls":
+        return [*words, "/".join(str(label) for label in value.labels)]
+    if value.kind == "ila":
+        locator = value.locator or 0
+        return [*words, ":".join(f"{locator >> shift & 0xFFFF:x}" for shift in (48, 32, 16, 0))]
+    for word, field in (_IP_WORDS if value.kind == "ip" else _IP6_WORDS).items():
+        one = getattr(value, field)
+        if one is not None:
+            words += [word, str(one)]
+    return words
