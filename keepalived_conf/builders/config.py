@@ -39,13 +39,13 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
     defs = Read(Place(file="", line=1, column=1))
     for statement in root.statements.get("global_defs", ()):
         reader.into(defs, statement.body or [], GLOBAL_DEFS)
-    globals_ = build_globals(root, defs, diagnostics)
+    globals_ = build_globals(root, defs, reader)
     trackers = build_trackers(reader, root)
     routing = build_routing(reader, root)
     groups = build_groups(reader, root)
     interfaces = build_interfaces(reader, root)
     bfd = build_bfd(reader, root)
-    vrrp = VrrpBuilder(reader, globals_, vrrp_defaults(defs))
+    vrrp = VrrpBuilder(reader, globals_, vrrp_defaults(globals_, defs))
     lvs = LvsBuilder(reader, log_all_failures=bool(defs.get("checker_log_all_failures", False)))
     for keyword, statement in root.blocks:
         if keyword.name == "vrrp_instance":

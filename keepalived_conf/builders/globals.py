@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import IPv4Address, IPv6Address
-from typing import Literal
+from typing import Any, Literal
 
-from keepalived_conf.builders.reader import Read
-from keepalived_conf.diagnostics import Diagnostics
-from keepalived_conf.grammar.global_defs import GLOBAL_DEFS
+from keepalived_conf.builders.reader import Read, Reader
+from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.grammar.global_defs import GLOBAL_DEFS, SETTINGS
 from keepalived_conf.model import GlobalDefs
 from keepalived_conf.syntax import values
 
 
-def build_globals(root: Read, defs: Read, diagnostics: Diagnostics) -> GlobalDefs:
+def build_globals(root: Read, defs: Read, reader: Reader) -> GlobalDefs:
+    """Everything of the whole daemon, with what one setting makes of another."""
+    diagnostics = reader.diagnostics
+    given: dict[str, Any] = {
+        **_top_level(root),
+        **_groups(defs, diagnostics),
+        "lvs_flush_on_stop": _flush_on_stop(defs, diagnostics),
+        "vrrp_version": 3 if defs.get("vrrp_version") == "3" else 2,
+        "notification_email": _recipients(defs, diagnostics),
+    }
+    if defs.get("vrrp_min_garp"):
+        # keepalived takes a value that is the default for one that is not written.
+        for name, built_in, minimal in (("vrrp_garp_master_delay", 5, 0), ("vrrp_garp_master_repeat", 5, 1)):
+            if defs.get(name, built_in) == built_in:
+                given[GLOBAL_DEFS.keywords[name].field] = minimal
+    if defs.get("enable_snmp_rfc"):
+        given["enable_snmp_rfcv2"] = given["enable_snmp_rfcv3"] = True
+    if not defs.has("snmp_rs_stats_update_interval") and defs.has("snmp_vs_stats_update_interval"):
+        given["snmp_rs_stats_update_interval_s"] = defs.get("snmp_vs_stats_update_interval")
+    if not defs.has("vmac_addr_prefix") and defs.has("vmac_prefix"):
+        given["vmac_addr_prefix"] = defs.get("vmac_prefix")
+    if defs.has("config_save_dir"):
+        given["config_save_dir"] = defs.get("config_save_dir").removesuffix("/")
+    reader.script_security = bool(defs.get("enable_script_security"))
+    found = reader.model(defs, GLOBAL_DEFS, GlobalDefs, **given)
+    settings = {row.name for row in SETTINGS}
     places = {
         name: place
         for name, place in {**root.places, **defs.places}.items()
-        if name in GLOBAL_DEFS.keywords or name == "child_wait_time"
+        if name in GLOBAL_DEFS.keywords or name in settings
     }
-    base = GlobalDefs()
-    group4, group6 = base.vrrp_mcast_group4, base.vrrp_mcast_group6
+    return dataclasses.replace(found, places=places)
+
+
+def _top_level(root: Read) -> dict[str, Any]:
+    found = {row.name: root.get(row.name) for row in SETTINGS if root.has(row.name)}
+    if "child_wait_time" in found:
+        found["child_wait_time_s"] = float(found.pop("child_wait_time"))
+    if "net_namespace" in found or "instance" in found:
+        # keepalived: several daemons on one machine must not meet in one PID file.
+        found["use_pid_dir"] = True
+    return found
+
+
+def _groups(defs: Read, diagnostics: Diagnostics) -> dict[str, IPv4Address | IPv6Address]:
+    kept: dict[str, IPv4Address | IPv6Address] = {}
     for name in ("vrrp_mcast_group4", "vrrp_mcast_group6"):
         found = defs.get(name)
         if found is None:
@@ -31,33 +70,47 @@ def build_globals(root: Read, defs: Read, diagnostics: Diagnostics) -> GlobalDef
                 f"{name}: {found} is not an IPv{name[-1]} multicast address; the line is ignored",
                 width=len(name),
             )
-        elif isinstance(found, IPv4Address):
-            group4 = found
-        elif isinstance(found, IPv6Address):
-            group6 = found
-    flush_on_stop: Literal["no", "all", "VS"] = "no"
-    line = defs.last("lvs_flush_on_stop")
-    if line is not None:
-        word = line.words[1].text if len(line.words) > 1 else ""
-        if word in ("", "VS"):
-            flush_on_stop = "VS" if word else "all"
-        else:
-            diagnostics.error(
-                line.place_of(1),
-                "invalid-value",
-                f"lvs_flush_on_stop: '{word}' is not VS; the line is ignored",
-                hint="write lvs_flush_on_stop, or lvs_flush_on_stop VS",
-                width=len(word),
+            del defs.values[name]
+            continue
+        kept[name] = found
+        if isinstance(found, IPv6Address) and int(found) >> 112 & 0xF != 2:
+            diagnostics.warning(
+                defs.places[name],
+                "not-link-local",
+                f"{name}: {found} is not a link-local multicast address",
+                hint="write an address of ff02::/16",
+                width=len(name),
+                keepalived=KeepalivedClass.WARNING,
             )
-    return GlobalDefs(
-        router_id=defs.get("router_id", ""),
-        vrrp_mcast_group4=group4,
-        vrrp_mcast_group6=group6,
-        vrrp_startup_delay_s=defs.get("vrrp_startup_delay", 0.0),
-        vrrp_garp_interval_s=defs.get("vrrp_garp_interval", 0.0),
-        vrrp_gna_interval_s=defs.get("vrrp_gna_interval", 0.0),
-        lvs_flush=defs.get("lvs_flush", False),
-        lvs_flush_on_stop=flush_on_stop,
-        child_wait_time_s=float(root.get("child_wait_time", 5)),
-        places=places,
+    return kept
+
+
+def _recipients(defs: Read, diagnostics: Diagnostics) -> tuple[str, ...]:
+    for block in defs.statements.get("notification_email", ()):
+        if not any(line.words for line in block.statements()):
+            diagnostics.warning(
+                block.place,
+                "empty-block",
+                "notification_email names nobody",
+                hint="write one address a line",
+                width=len(block.name),
+                keepalived=KeepalivedClass.GENERAL_ERROR,
+            )
+    return tuple(address for line in defs.get("notification_email", ()) for address in line)
+
+
+def _flush_on_stop(defs: Read, diagnostics: Diagnostics) -> Literal["no", "all", "VS"]:
+    line = defs.last("lvs_flush_on_stop")
+    if line is None:
+        return "no"
+    word = line.words[1].text if len(line.words) > 1 else ""
+    if word in ("", "VS"):
+        return "VS" if word else "all"
+    diagnostics.error(
+        line.place_of(1),
+        "invalid-value",
+        f"lvs_flush_on_stop: '{word}' is not VS; the line is ignored",
+        hint="write lvs_flush_on_stop, or lvs_flush_on_stop VS",
+        width=len(word),
     )
+    return "no"

@@ -23,6 +23,7 @@ MAX_SUGGESTIONS = 200
 _PLAIN_TYPES = frozenset(
     {Type.INTEGER, Type.DECIMAL, Type.BOOL, Type.FLAG, Type.CHOICE, Type.ADDRESS, Type.INTERFACE}
 )
+OFF = frozenset(("false", "off", "no"))
 
 T = TypeVar("T")
 
@@ -130,14 +131,15 @@ class Reader:
             ):
                 known[node.raw] = (keyword.key, read.values[keyword.key])
 
-    def use(self, path: str, keyword: Keyword, place: Place) -> None:
-        """Count a keyword, and say once what has no effect."""
+    def use(self, path: str, keyword: Keyword, place: Place, *, silent: bool = False) -> None:
+        """Count a keyword, and say once what has no effect unless ``silent``."""
         key = (path, keyword.name)
-        if key in self.used:
-            return
         effect = Effect.PARSED if keyword.type is Type.INERT else keyword.effect
-        self.used[key] = Use(path=path, name=keyword.name, effect=effect, reason=keyword.reason, place=place)
-        if effect is Effect.ACTIVE or keyword.type is Type.INERT:
+        if key not in self.used:
+            self.used[key] = Use(
+                path=path, name=keyword.name, effect=effect, reason=keyword.reason, place=place
+            )
+        if silent or effect is Effect.ACTIVE or keyword.type is Type.INERT:
             return
         if not self.diagnostics.first_time("no-effect", keyword.name):
             return
@@ -292,21 +294,23 @@ class Reader:
     # --- values --------------------------------------------------------------------------------------
 
     def _take(self, read: Read, node: Statement, keyword: Keyword, block: Block) -> None:
-        if (block.path, keyword.name) not in self.used:
-            self.use(block.path, keyword, node.place)
+        if keyword.effect is not Effect.ACTIVE or (block.path, keyword.name) not in self.used:
+            # Nobody misses the effect of what is switched off.
+            off = keyword.type is Type.BOOL and len(node.words) > 1 and node.words[1].text in OFF
+            self.use(block.path, keyword, node.place, silent=off)
         if keyword.type is Type.INERT:
             self.inert(node, keyword)
             return
         name = keyword.alias_of or keyword.name
         if keyword.deprecated and self.diagnostics.first_time("deprecated", keyword.name):
-            old = bool(keyword.alias_of)
+            old = KeepalivedClass.GENERAL_ERROR if keyword.alias_of else KeepalivedClass.OK
             self.diagnostics.warning(
                 node.place,
                 "deprecated",
                 f"{keyword.name} is deprecated",
                 hint=keyword.deprecated,
                 width=len(keyword.name),
-                keepalived=KeepalivedClass.GENERAL_ERROR if old else KeepalivedClass.OK,
+                keepalived=old if keyword.deprecated_class is None else keyword.deprecated_class,
             )
         if keyword.type is Type.BLOCK:
             read.blocks.append((keyword, node))
@@ -458,6 +462,14 @@ class Reader:
 
     def _decimal(self, node: Statement, keyword: Keyword, word: str) -> float:
         number, exact = values.decimal(word, keyword.decimals)
+        if number == 0 and keyword.raised_to is not None:
+            self.diagnostics.error(
+                node.place_of(1),
+                "raised",
+                f"{keyword.name}: 0 is too small; {keyword.raised_to} is taken",
+                width=len(word),
+            )
+            return float(keyword.raised_to)
         if (
             number < (keyword.low or 0)
             or (keyword.high is not None and number > keyword.high)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keepalived_conf.builders.reader import Read
+from keepalived_conf.model import GlobalDefs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,32 +28,27 @@ class VrrpDefaults:
     skip_check_adv_addr: bool = False
     v3_checksum_as_v2: bool = False
     version: Literal[2, 3] | None = None
+    """None: not written; then 2, or 3 for IPv6."""
 
 
-def vrrp_defaults(read: Read) -> VrrpDefaults:
-    """Defaults from a read global_defs block."""
-    base = VrrpDefaults()
-    minimal = bool(read.get("vrrp_min_garp", False))
-
-    def pick(name: str, built_in: int) -> int:
-        return int(read.get(name, built_in))
-
-    version = read.get("vrrp_version")
+def vrrp_defaults(globals_: GlobalDefs, defs: Read) -> VrrpDefaults:
+    """Defaults from global_defs; ``defs`` says what was written."""
     return VrrpDefaults(
-        garp_master_delay_s=pick("vrrp_garp_master_delay", 0 if minimal else base.garp_master_delay_s),
-        garp_master_repeat=pick("vrrp_garp_master_repeat", 1 if minimal else base.garp_master_repeat),
-        garp_master_refresh_s=pick("vrrp_garp_master_refresh", base.garp_master_refresh_s),
-        garp_master_refresh_repeat=pick(
-            "vrrp_garp_master_refresh_repeat", 0 if minimal else base.garp_master_refresh_repeat
-        ),
-        garp_lower_prio_delay_s=read.get("vrrp_garp_lower_prio_delay"),
-        garp_lower_prio_repeat=read.get("vrrp_garp_lower_prio_repeat"),
-        down_timer_adverts=pick("vrrp_down_timer_adverts", base.down_timer_adverts),
-        lower_prio_no_advert=read.get("vrrp_lower_prio_no_advert", False),
-        higher_prio_send_advert=read.get("vrrp_higher_prio_send_advert", False),
-        owner_ignore_adverts=read.get("vrrp_owner_ignore_adverts", False),
-        check_unicast_src=read.get("vrrp_check_unicast_src", False),
-        skip_check_adv_addr=read.get("vrrp_skip_check_adv_addr", False),
-        v3_checksum_as_v2=read.get("v3_checksum_as_v2", False),
-        version=None if version is None else 3 if version == "3" else 2,
+        garp_master_delay_s=globals_.vrrp_garp_master_delay_s,
+        garp_master_repeat=globals_.vrrp_garp_master_repeat,
+        garp_master_refresh_s=globals_.vrrp_garp_master_refresh_s,
+        # The 0 of vrrp_min_garp cannot be written as a number, so it is not in the model of global_defs.
+        garp_master_refresh_repeat=0
+        if globals_.vrrp_min_garp and globals_.vrrp_garp_master_refresh_repeat == 1
+        else globals_.vrrp_garp_master_refresh_repeat,
+        garp_lower_prio_delay_s=globals_.vrrp_garp_lower_prio_delay_s,
+        garp_lower_prio_repeat=globals_.vrrp_garp_lower_prio_repeat,
+        down_timer_adverts=globals_.vrrp_down_timer_adverts,
+        lower_prio_no_advert=globals_.vrrp_lower_prio_no_advert,
+        higher_prio_send_advert=globals_.vrrp_higher_prio_send_advert,
+        owner_ignore_adverts=globals_.vrrp_owner_ignore_adverts,
+        check_unicast_src=globals_.vrrp_check_unicast_src,
+        skip_check_adv_addr=globals_.vrrp_skip_check_adv_addr,
+        v3_checksum_as_v2=globals_.v3_checksum_as_v2,
+        version=globals_.vrrp_version if defs.has("vrrp_version") else None,
     )

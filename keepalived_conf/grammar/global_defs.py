@@ -1,167 +1,54 @@
-"""Grammar tables of global_defs and of the settings of the top level."""
+"""Grammar tables of global_defs and of the simple settings of the top level."""
 
 from __future__ import annotations
 
-from keepalived_conf.grammar.schema import (
-    GARP_DELAY_MAX_S,
-    INT32_MAX,
-    TIMER_MAX_S,
-    Type,
-    block_of,
-    bool_row,
-    choice_row,
-    flag_row,
-    integer_row,
-    opens,
-    plain_row,
-    seconds_row,
-)
+import dataclasses
+
+from keepalived_conf.diagnostics import KeepalivedClass
+from keepalived_conf.grammar.global_forms import NAMESPACE
+from keepalived_conf.grammar.global_lvs import BFD_ROWS, LVS_ROWS
+from keepalived_conf.grammar.global_process import MAIL_ROWS, PROCESS_ROWS, SCRIPT_ROWS, SNMP_ROWS
+from keepalived_conf.grammar.global_rows import no_effect, parsed, parsed_flag, parsed_form
+from keepalived_conf.grammar.global_vrrp import VRRP_ROWS
+from keepalived_conf.grammar.schema import Effect, Keyword, Type, block_of, field_of, opens
+from keepalived_conf.model import GlobalDefs
 
 GLOBAL_DEFS = block_of(
     "global_defs",
-    (
-        plain_row(
-            "router_id",
-            Type.TEXT,
-            "Name of this machine",
-            worker="vrrp",
-            default="host name",
-            stops_when_bare=False,
-        ),
-        plain_row(
-            "vrrp_mcast_group4",
-            Type.ADDRESS,
-            "Default IPv4 destination of adverts",
-            worker="vrrp",
-            default="224.0.0.18",
-        ),
-        plain_row(
-            "vrrp_mcast_group6",
-            Type.ADDRESS,
-            "Default IPv6 destination of adverts",
-            worker="vrrp",
-            default="ff02::12",
-        ),
-        seconds_row(
-            "vrrp_startup_delay",
-            0.001,
-            TIMER_MAX_S,
-            "Hold instances idle after start",
-            worker="vrrp",
-            default="0",
-        ),
-        seconds_row(
-            "vrrp_garp_interval",
-            0.000001,
-            TIMER_MAX_S,
-            "Gap between gratuitous ARPs on one interface",
-            worker="vrrp",
-            default="0",
-        ),
-        seconds_row(
-            "vrrp_gna_interval",
-            0.000001,
-            TIMER_MAX_S,
-            "Gap between unsolicited neighbour advertisements",
-            worker="vrrp",
-            default="0",
-        ),
-        integer_row(
-            "vrrp_garp_master_delay",
-            0,
-            GARP_DELAY_MAX_S,
-            "Default of garp_master_delay",
-            worker="vrrp",
-            default="5",
-            unit="s",
-        ),
-        integer_row(
-            "vrrp_garp_master_repeat",
-            0,
-            None,
-            "Default of garp_master_repeat",
-            worker="vrrp",
-            default="5",
-            raised_to=1,
-        ),
-        integer_row(
-            "vrrp_garp_master_refresh",
-            0,
-            None,
-            "Default of garp_master_refresh",
-            worker="vrrp",
-            default="0",
-            unit="s",
-        ),
-        integer_row(
-            "vrrp_garp_master_refresh_repeat",
-            0,
-            None,
-            "Default of garp_master_refresh_repeat",
-            worker="vrrp",
-            default="1",
-            raised_to=1,
-        ),
-        integer_row(
-            "vrrp_garp_lower_prio_delay",
-            0,
-            GARP_DELAY_MAX_S,
-            "Default of garp_lower_prio_delay",
-            worker="vrrp",
-            default="vrrp_garp_master_delay",
-            unit="s",
-        ),
-        integer_row(
-            "vrrp_garp_lower_prio_repeat",
-            0,
-            INT32_MAX,
-            "Default of garp_lower_prio_repeat",
-            worker="vrrp",
-            default="vrrp_garp_master_repeat",
-        ),
-        integer_row(
-            "vrrp_down_timer_adverts", 1, 100, "Default of down_timer_adverts", worker="vrrp", default="3"
-        ),
-        bool_row(
-            "vrrp_min_garp", "One gratuitous ARP only: repeat 1, delay 0, refresh repeat 0", worker="vrrp"
-        ),
-        bool_row("vrrp_lower_prio_no_advert", "Default of lower_prio_no_advert", worker="vrrp"),
-        bool_row("vrrp_higher_prio_send_advert", "Default of higher_prio_send_advert", worker="vrrp"),
-        choice_row("vrrp_version", "2 3", "Default protocol version", worker="vrrp", default="2"),
-        flag_row("vrrp_check_unicast_src", "Default of check_unicast_src", worker="vrrp"),
-        bool_row("vrrp_skip_check_adv_addr", "Default of skip_check_adv_addr", worker="vrrp"),
-        bool_row("vrrp_owner_ignore_adverts", "Default of owner_ignore_adverts", worker="vrrp"),
-        flag_row("v3_checksum_as_v2", "Default of v3_checksum_as_v2", worker="vrrp"),
-        flag_row("lvs_flush", "Clear the whole IPVS table at start", worker="ipvs"),
-        plain_row(
-            "lvs_flush_on_stop",
-            Type.WORDS,
-            "Flush all of IPVS, or with VS our services, at stop",
-            worker="ipvs",
-            default="no",
-            optional=True,
-        ),
-        plain_row(
-            "lvs_flush_onstop",
-            Type.WORDS,
-            "Misspelt early name",
-            worker="ipvs",
-            optional=True,
-            alias_of="lvs_flush_on_stop",
-        ),
-        bool_row("checker_log_all_failures", "Default of log_all_failures", worker="checker"),
-    ),
+    (*PROCESS_ROWS, *SCRIPT_ROWS, *MAIL_ROWS, *SNMP_ROWS, *VRRP_ROWS, *LVS_ROWS, *BFD_ROWS),
+    model=GlobalDefs,
 )
 
-ROOT_ROWS = (
-    integer_row(
-        "child_wait_time",
-        0,
-        None,
-        "Wait for workers at stop before they are killed",
-        worker="supervisor",
-        default="5",
-        unit="s",
+_HERE = "everything runs in the network namespace that pykeepalived is started in"
+
+_SETTINGS: tuple[Keyword, ...] = (
+    parsed("net_namespace", Type.TEXT, "Network namespace to run in", "supervisor", since="1.2.24",
+           again="ignored", stops_when_bare=False, reason=_HERE),
+    parsed_form("net_namespace_ipvs", NAMESPACE, "Network namespace of IPVS; bare: the one at start", "ipvs",
+                default="net_namespace", since="2.1.0", again="ignored", reason=_HERE),
+    no_effect(
+        parsed_flag("namespace_with_ipsets", "Use ipset inside a network namespace", "vrrp", since="1.3.0"),
+        "rules are made by nftables, which needs no leave for it",
     ),
+    parsed_flag("use_pid_dir", "Keep PID files in a directory of their own", "supervisor", since="1.2.24"),
+    parsed("instance", Type.TEXT, "Name of this daemon among several", "supervisor", since="1.2.24",
+           again="ignored", stops_when_bare=False),
+    parsed("child_wait_time", Type.INTEGER, "Time workers get to stop before they are killed", "supervisor",
+           low=0, unit="s", default="5", exact=True, effect=Effect.ACTIVE),
+    no_effect(
+        parsed_flag("linkbeat_use_polling", "Poll the state of links", "vrrp", since="1.1.18",
+                    deprecated="list the interfaces in linkbeat_interfaces",
+                    deprecated_class=KeepalivedClass.OK),
+        "the kernel tells of each change of a link; linkbeat_interfaces is for devices that do not",
+    ),
+)  # fmt: skip
+
+SETTINGS = tuple(
+    dataclasses.replace(row, field=f"globals.{field_of(row.name, row.unit)}") for row in _SETTINGS
+)
+"""Of the top level; they live in ``GlobalDefs``."""
+
+ROOT_ROWS = (
+    *SETTINGS,
     opens("global_defs", GLOBAL_DEFS, "Settings of the whole daemon", worker="supervisor"),
 )

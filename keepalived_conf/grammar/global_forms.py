@@ -226,6 +226,17 @@ def _read_cpus(args: Args) -> tuple[int, ...]:
 CPUS = Shape(takes="CPU...", reads=_read_cpus, writes=lambda value: [str(cpu) for cpu in value])
 
 
+def reported(form: Shape) -> Shape:
+    """The form where keepalived reports a missing argument and goes on."""
+
+    def read(args: Args) -> Any:
+        if len(args.words) <= args.first:
+            raise missing(args)
+        return form.read(args)
+
+    return Shape(takes=form.takes, reads=read, writes=form.writes)
+
+
 # --- mail, scripts -------------------------------------------------------------------------------------
 
 

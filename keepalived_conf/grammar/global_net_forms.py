@@ -265,22 +265,3 @@ SYNC_DAEMON = Shape(
     reads=_read_sync_daemon,
     writes=_write_sync_daemon,
 )
-
-
-def _read_flush_on_stop(args: Args) -> str:
-    if len(args.words) <= args.first:
-        return "all"
-    word = args.words[args.first].text
-    if word != "VS":
-        raise BadWordError(
-            args.first,
-            f"'{word}' is not VS",
-            hint="write lvs_flush_on_stop, or lvs_flush_on_stop VS",
-        )
-    surplus(args, 1)
-    return word
-
-
-FLUSH_ON_STOP = Shape(
-    takes="VS, or nothing", reads=_read_flush_on_stop, writes=lambda v: ["VS"] if v == "VS" else []
-)

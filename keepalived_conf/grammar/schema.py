@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.forms import Form
 from keepalived_conf.grammar.known import KNOWN_KEYWORDS
 
@@ -96,6 +97,8 @@ class Keyword:
     alias_of: str = ""
     deprecated: str = ""
     """Why or what instead; empty: not deprecated."""
+    deprecated_class: KeepalivedClass | None = None
+    """What keepalived calls its use; None: GENERAL_ERROR for an old name of another keyword, else OK."""
     help: str = ""
     block: Block | None = None
 

@@ -198,8 +198,8 @@ class GlobalDefs:
     vrrp_no_swap: bool = False
     vrrp_rt_priority: int | None = None
     vrrp_rlimit_rttime_us: int = 10_000
-    vrrp_cpu_affinity: tuple[int, ...] = ()
-    """Empty: all."""
+    vrrp_cpu_affinity: tuple[int, ...] | None = None
+    """None: all."""
     vrrp_netlink_cmd_rcv_bufs_bytes: int = 0
     """0: as the kernel has it; so the others."""
     vrrp_netlink_cmd_rcv_bufs_force: bool = False
@@ -225,7 +225,7 @@ class GlobalDefs:
     checker_no_swap: bool = False
     checker_rt_priority: int | None = None
     checker_rlimit_rttime_us: int = 10_000
-    checker_cpu_affinity: tuple[int, ...] = ()
+    checker_cpu_affinity: tuple[int, ...] | None = None
     lvs_netlink_cmd_rcv_bufs_bytes: int = 0
     lvs_netlink_cmd_rcv_bufs_force: bool = False
     lvs_netlink_monitor_rcv_bufs_bytes: int = 0
@@ -236,6 +236,6 @@ class GlobalDefs:
     bfd_no_swap: bool = False
     bfd_rt_priority: int | None = None
     bfd_rlimit_rttime_us: int = 10_000
-    bfd_cpu_affinity: tuple[int, ...] = ()
+    bfd_cpu_affinity: tuple[int, ...] | None = None
 
     places: Places = field(default_factory=dict, compare=False, repr=False)

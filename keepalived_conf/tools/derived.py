@@ -51,7 +51,8 @@ FIRST: dict[str, tuple[str, ...]] = {
         "virtual_server_group",
         "virtual_server",
     ),
-    "vrrp_instance": ("interface", "version"),
+    "global_defs": ("use_symlink_paths", "script_user", "enable_script_security"),
+    "vrrp_instance": ("interface", "version", "strict_mode"),
     "virtual_server": ("lb_algo", "lb_kind", "protocol"),
 }
 """Block -> keywords that come first in this order; the others follow in the order of the table."""
@@ -108,6 +109,8 @@ ENTRIES: dict[str, Form] = {
 
 
 def _service(one: VirtualServer) -> list[str]:
+    if one.group is not None:
+        return ["group", one.group]
     if one.fwmark is not None:
         return ["fwmark", str(one.fwmark)]
     return [str(one.address), str(one.port)]
@@ -121,7 +124,9 @@ HEADS: dict[str, Callable[[Any], Any]] = {
 """Path of a block -> the words before its brace; with a ``head`` form in the table: the value for it."""
 
 MIXED: dict[str, Callable[[Any], Iterable[tuple[str, Any]]]] = {
-    "virtual_server.real_server": lambda one: [(check.kind, check) for check in one.checks],
+    "virtual_server.real_server": lambda one: [
+        (check.kind, check) for check in (*one.checks, *(one.other_checks or ()))
+    ],
 }
 """Path of a block -> (keyword, object) of the blocks inside whose order counts across keywords. Their
 rows need no field."""
@@ -142,12 +147,15 @@ MODELS: dict[str, type[Any]] = {
 _INSTANCE = "vrrp_instance"
 _SERVICE = "virtual_server"
 _REAL = "virtual_server.real_server"
-_URL = f"{_REAL}.HTTP_GET.url"
 
 
 def _native_ipv6(one: VrrpInstance) -> bool:
     seen = one.virtual_addresses or one.unicast_peers or one.source_address
     return one.family == 6 and not seen
+
+
+def _password(one: VrrpInstance) -> bytes | None:
+    return one.auth_ah if one.auth_pass is None else one.auth_pass
 
 
 def _no_address(one: VrrpInstance) -> bool:
@@ -193,11 +201,13 @@ VALUES: dict[Key, Callable[[Any], Any]] = {
     ("", "virtual_server"): lambda one: one.virtual_servers,
     (_INSTANCE, "native_ipv6"): _native_ipv6,
     (_INSTANCE, "no_virtual_ipaddress"): _no_address,
-    (_INSTANCE, "version"): lambda one: str(one.version),
+    (_INSTANCE, "version"): lambda one: one.version,
     (_INSTANCE, "advert_int"): lambda one: one.advert_int_cs / 100,
-    (_INSTANCE, "authentication"): lambda one: () if one.auth_pass is None else (one,),
-    (f"{_INSTANCE}.authentication", "auth_type"): lambda _one: "PASS",
-    (f"{_INSTANCE}.authentication", "auth_pass"): lambda one: one.auth_pass,
+    (_INSTANCE, "authentication"): lambda one: () if _password(one) is None else (one,),
+    (f"{_INSTANCE}.authentication", "auth_type"): lambda one: "AH" if one.auth_pass is None else "PASS",
+    (f"{_INSTANCE}.authentication", "auth_pass"): lambda one: _password(one),
+    (_INSTANCE, "no_accept"): lambda one: not one.accept,
+    ("vrrp_track_process", "param_match"): lambda one: None if one.param_match == "none" else one.param_match,
     (_INSTANCE, "virtual_ipaddress"): lambda one: one.virtual_addresses,
     (_INSTANCE, "virtual_ipaddress_excluded"): lambda one: one.virtual_addresses_excluded,
     (_INSTANCE, "unicast_peer"): lambda one: one.unicast_peers,
@@ -221,34 +231,19 @@ VALUES: dict[Key, Callable[[Any], Any]] = {
     (_SERVICE, "sorry_server_lvs_method"): lambda one: one.sorry_server and one.sorry_server.lvs_method,
     (_SERVICE, "real_server"): lambda one: one.real_servers,
     (_REAL, "lvs_method"): lambda one: one.lvs_method,
-    (f"{_REAL}.HTTP_GET", "url"): lambda one: one.urls,
-    (_URL, "status_code"): _status_codes,
-    (_URL, "regex"): _regex,
+    **{
+        key: value
+        for kind in ("HTTP_GET", "SSL_GET")
+        for key, value in {
+            (f"{_REAL}.{kind}", "url"): lambda one: one.urls,
+            (f"{_REAL}.{kind}.url", "status_code"): _status_codes,
+            (f"{_REAL}.{kind}.url", "regex"): _regex,
+        }.items()
+    },
 }
 """(path of a block, keyword) -> its value, from the object of the block."""
 
 NOT_SHOWN: dict[Key, str] = {
-    **{
-        ("global_defs", name): "each vrrp_instance says its own value"
-        for name in (
-            "vrrp_garp_master_delay",
-            "vrrp_garp_master_repeat",
-            "vrrp_garp_master_refresh",
-            "vrrp_garp_master_refresh_repeat",
-            "vrrp_garp_lower_prio_delay",
-            "vrrp_garp_lower_prio_repeat",
-            "vrrp_down_timer_adverts",
-            "vrrp_min_garp",
-            "vrrp_lower_prio_no_advert",
-            "vrrp_higher_prio_send_advert",
-            "vrrp_version",
-            "vrrp_check_unicast_src",
-            "vrrp_skip_check_adv_addr",
-            "vrrp_owner_ignore_adverts",
-            "v3_checksum_as_v2",
-        )
-    },
-    ("global_defs", "checker_log_all_failures"): "each check says its own value",
     (_INSTANCE, "preempt"): "the default; nopreempt says the other",
     **{
         (_SERVICE, name): "each check says its own value"
@@ -276,5 +271,9 @@ NOT_SHOWN: dict[Key, str] = {
     (_SERVICE, "weight"): "each real_server says its own value",
     (_SERVICE, "hashed"): "services are always hashed",
     (f"{_REAL}.HTTP_GET", "virtualhost"): "each url says its own value",
+    (f"{_REAL}.SSL_GET", "virtualhost"): "each url says its own value",
+    (f"{_REAL}.SMTP_CHECK", "host"): "each is a check of its own",
+    ("vrrp_track_process", "delay"): "terminate_delay and fork_delay say it",
+    ("garp_group", "interface"): "interfaces says it",
 }
 """(path of a block, keyword) -> why no line is written for it."""

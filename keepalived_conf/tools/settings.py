@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
 from keepalived_conf.grammar import schema
@@ -128,7 +129,7 @@ def _inside(block: Block, thing: Any, *, secrets: bool) -> Iterator[Setting]:
 def value_of(block: Block, row: Keyword, thing: Any) -> Any:
     """The value a row has in the model, as the reader of the row would have given it; None: none."""
     derive = derived.VALUES.get((block.path, row.name))
-    return getattr(thing, field_of(block, row)) if derive is None else derive(thing)
+    return attrgetter(field_of(block, row))(thing) if derive is None else derive(thing)
 
 
 def _blocks(row: Keyword, value: Any, *, secrets: bool) -> Iterator[Setting]:
@@ -255,7 +256,14 @@ def default_of(block: Block, row: Keyword) -> Any:
     model = model_of(block)
     if model is None or (block.path, row.name) in derived.VALUES:
         return _UNKNOWN
-    return _defaults(model).get(field_of(block, row), _UNKNOWN)
+    return _default(model, field_of(block, row))
+
+
+def _default(model: type[Any], path: str) -> Any:
+    """Default of a field, or of a field of the default of a field: ``globals.instance``."""
+    first, _, rest = path.partition(".")
+    found = _defaults(model).get(first, _UNKNOWN)
+    return attrgetter(rest)(found) if rest and found is not _UNKNOWN else found
 
 
 def line(one: Setting | Entry) -> str:
