@@ -139,7 +139,8 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _diff(given: argparse.Namespace) -> int:
-    diff = _tool("diff")
+    from keepalived_conf.tools import diff, diff_text
+
     old, new = _usable(given.old, given), _usable(given.new, given)
     if old is None or new is None:
         return EXIT_ERRORS
@@ -147,10 +148,10 @@ def _diff(given: argparse.Namespace) -> int:
     renamed = diff.renamed(old.config, new.config)
     if given.json:
         for operation in operations:
-            _print_json(diff.document(operation), compact=True)
+            _print_json(diff_text.document(operation), compact=True)
         return EXIT_OK
     for operation in operations:
-        print(diff.text(operation))
+        print(diff_text.text(operation))
     for before, after in renamed:
         print(f"# {before} is called {after} now: the same virtual router")
     if not operations:

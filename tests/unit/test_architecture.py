@@ -44,6 +44,8 @@ PURE_PATTERNS = (
     "checker_proc.schedule",
     *(f"ipvs_proc.{name}" for name in ("desired", "model", "reconcile")),
     *(f"keepalived_conf.{name}" for name in ("builders.*", "diagnostics", "grammar.*", "model*", "syntax.*")),
+    "keepalived_conf.tools.diff*",
+    "keepalived_conf.tools.identity",
     *(f"keepalived_conf.tools.{name}" for name in ("completion", "derived", "explain", "json_schema")),
     *(f"keepalived_conf.tools.{name}" for name in ("markdown", "settings", "show", "to_json", "write")),
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),

@@ -77,3 +77,31 @@ def test_secrets_are_for_root(
     captured = capsys.readouterr()
     assert "only root may see secrets" in captured.err
     assert captured.out == ""
+
+
+def test_diff_prints_operations_and_says_who_is_called_otherwise(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.conf"
+    new.write_text(GOOD.replace("advert_int 1", "advert_int 2").replace("instance V", "instance W"))
+    assert config_cli.main(["diff", str(file), str(new)]) == 0
+    assert capsys.readouterr().out == (
+        "vrrp: reset timer of W: advert_int 1 -> 2\n# V is called W now: the same virtual router\n"
+    )
+    assert config_cli.main(["diff", "--json", str(file), str(new)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["text"] == "vrrp: reset timer of W: advert_int 1 -> 2"
+
+
+def test_diff_of_nothing_and_of_a_file_that_cannot_be_used(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert config_cli.main(["diff", str(file), str(file)]) == 0
+    assert capsys.readouterr().out == "# nothing to do\n"
+    bad = tmp_path / "bad.conf"
+    bad.write_text("vrrp_instance V {\n interface\n}\n")
+    assert config_cli.main(["diff", str(file), str(bad)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{bad}:2:11: error: interface" in captured.err
+    assert "cannot be used" in captured.err
