@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass
-from keepalived_conf.grammar.forms import Args, BadWordError, Form
+from keepalived_conf.grammar.forms import BUILT_IN_NAMES, Args, BadWordError, Form
 from keepalived_conf.grammar.known import CONSEQUENCES, NAMED_BLOCKS, SCRIPT_KEYWORDS
 from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
 from keepalived_conf.model import Place, Places
 from keepalived_conf.syntax import values
+from keepalived_conf.syntax.iproute import Names
 from keepalived_conf.syntax.parser import Statement
 from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 
@@ -83,8 +84,9 @@ class Read:
 class Reader:
     """Reads blocks; one per load, since some things are said once per configuration."""
 
-    def __init__(self, diagnostics: Diagnostics) -> None:
+    def __init__(self, diagnostics: Diagnostics, names: Names = BUILT_IN_NAMES) -> None:
         self.diagnostics = diagnostics
+        self.names = names
         self.script_place: Place | None = None
         """Where the first program to run is configured."""
         self.script_security = False
@@ -172,10 +174,20 @@ class Reader:
         return model(**found, places=read.places)
 
     def form(
-        self, node: Statement, form: Form, first: int, path: str = "", block: Block | None = None
+        self,
+        node: Statement,
+        form: Form,
+        first: int,
+        path: str = "",
+        block: Block | None = None,
+        *,
+        silent: bool = False,
     ) -> Any:
-        """What a form reads from the words of a line, or None after a diagnostic."""
-        args = Args(words=node.words, first=first, raw=node.raw)
+        """What a form reads from the words of a line, or None after a diagnostic.
+
+        ``silent``: that a sub-keyword has no effect is said by the keyword of its block.
+        """
+        args = Args(words=node.words, first=first, raw=node.raw, names=self.names)
         label = "" if first == 0 else f"{node.name}: "
         secret = block is not None and block.secret
         try:
@@ -194,10 +206,21 @@ class Reader:
             )
             return None
         finally:
+            self._remarks(node, args, label, secret=secret)
             for index, name in args.used:
-                row = None if block is None else block.keywords.get(name)
-                if row is not None:
-                    self.use(path, row, node.place_of(index))
+                self._use_inside(path, block, name, node.place_of(index), silent=silent)
+        return value
+
+    def _use_inside(self, path: str, block: Block | None, name: str, place: Place, *, silent: bool) -> None:
+        """Count a sub-keyword; ``nexthop.via`` is the row via in the block of the row nexthop."""
+        outer, dot, inner = name.partition(".")
+        row = None if block is None else block.keywords.get(outer)
+        if row is not None and dot:
+            row, path = (None if row.block is None else row.block.keywords.get(inner)), f"{path}.{outer}"
+        if row is not None:
+            self.use(path, row, place, silent=silent)
+
+    def _remarks(self, node: Statement, args: Args, label: str, *, secret: bool) -> None:
         for remark in args.remarks:
             self.diagnostics.add(
                 Diagnostic(
@@ -211,7 +234,6 @@ class Reader:
                     secret=secret,
                 )
             )
-        return value
 
     def _take_entries(self, read: Read, node: Statement, keyword: Keyword, block: Block) -> None:
         """The lines of a value block through its entry form; a line that cannot be used is left out."""
@@ -225,12 +247,21 @@ class Reader:
             )
         if block.entry is None:
             return
+        silent = keyword.effect is not Effect.ACTIVE
         found = read.values.setdefault(keyword.key, [])
         lines = read.lines.setdefault(keyword.key, [])
         for line in node.statements():
             if not line.words:
                 continue
-            value = self.form(line, block.entry, 0, f"{block.path}.entry", block)
+            if line.body is not None:
+                self.diagnostics.error(
+                    line.place,
+                    "unexpected-block",
+                    f"a line of {node.name} takes no block; it is ignored",
+                    width=len(line.name),
+                )
+                continue
+            value = self.form(line, block.entry, 0, f"{block.path}.entry", block, silent=silent)
             if value is not None:
                 found.append(value)
                 lines.append(line)

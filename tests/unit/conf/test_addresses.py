@@ -59,9 +59,9 @@ GENERAL, NUMBER = KeepalivedClass.GENERAL_ERROR, KeepalivedClass.INVALID_NUMBER
         ("10.0.0.1 preferred_lft forever", {"preferred_lft_s": None}),
     ],
 )
-def test_each_word(text: str, expected: dict[str, object]) -> None:
+def test_each_word(text: str, expected: dict[str, Any]) -> None:
     value, remarks = read(text)
-    assert value == VirtualAddress(**{"interface": ip_interface("10.0.0.1/32"), "dev": "", **expected})
+    assert value == VirtualAddress(**{"interface": ip_interface("10.0.0.1/32"), "dev": ""} | expected)
     assert remarks == []
 
 
@@ -192,14 +192,14 @@ NAMES = st.text("abcdefghijkl0123456789.:-_", min_size=1, max_size=15)
 def addresses(draw: st.DrawFn) -> VirtualAddress | StaticAddress:
     make = draw(st.sampled_from((VirtualAddress, StaticAddress)))
     ip = draw(st.ip_addresses())
-    peer = ip_interface(draw(st.ip_addresses(v=ip.version))) if draw(st.booleans()) else None  # type: ignore[arg-type]
+    peer = ip_interface(draw(st.ip_addresses(v=ip.version))) if draw(st.booleans()) else None
     length = ip.max_prefixlen if peer is not None else draw(st.integers(0, ip.max_prefixlen))
     four = ip.version == 4
     flag = st.booleans()
     own: dict[str, Any] = (
         {"use_vmac": draw(flag)} if make is VirtualAddress else {"track_group": draw(st.none() | NAMES)}
     )
-    return make(
+    value: VirtualAddress | StaticAddress = make(
         interface=ip_interface(f"{ip}/{length}"),
         dev=draw(st.just("") | NAMES),
         label=draw(st.none() | NAMES) if four else None,
@@ -215,6 +215,7 @@ def addresses(draw: st.DrawFn) -> VirtualAddress | StaticAddress:
         preferred_lft_s=draw(st.none() | st.integers(0, 4294967295)),
         **own,
     )
+    return value
 
 
 @given(addresses())
