@@ -48,6 +48,7 @@ PURE_PATTERNS = (
     "keepalived_conf.tools.identity",
     *(f"keepalived_conf.tools.{name}" for name in ("completion", "derived", "explain", "json_schema")),
     *(f"keepalived_conf.tools.{name}" for name in ("markdown", "settings", "show", "to_json", "write")),
+    *(f"keepalived_conf.tools.lint.{name}" for name in ("finding", "rules_*", "view")),
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     "vrrp_proc.router",

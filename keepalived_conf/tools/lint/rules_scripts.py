@@ -1,0 +1,122 @@
+"""Rules about programs that are run: checks that cannot fail or never start (users-ask 15)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from keepalived_conf.tools.lint.finding import Finding
+from keepalived_conf.tools.lint.view import Program, View, base_name, inner, number, text
+
+SHELLS = frozenset(
+    ("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "env", "nsenter", "ssh", "chroot")
+)
+"""Programs whose arguments may be a command line of their own."""
+
+_OPERATOR = re.compile(r"(?:\||\|\||&&|&|;|[012]?>>?&?[012]?|<)$|[012]?>>?[/&]|[^;]+;$|`|.*\$\(")
+_ALWAYS_TRUE = frozenset({"echo", "printf"})
+_CURL_FAILS = re.compile(r"--fail(?:-with-body)?$|-[a-zA-Z]*f[a-zA-Z]*$")
+_CURL_PRINTS = re.compile(r"--write-out$|-[a-zA-Z]*w$")
+
+
+def _finding(one: Program, code: str, message: str, hint: str) -> Finding:
+    return Finding(code=code, message=f"{one.role}: {message}", hint=hint, place=one.place, width=one.width)
+
+
+def needs_shell(view: View) -> Iterator[Finding]:
+    """A pipe, && or > in a command: there is no shell, they are arguments (KA#1197)."""
+    for one in view.programs:
+        if base_name(one.words[0]) in SHELLS or one.words[0].startswith("<"):
+            continue  # "</path" is keepalived's own form: can the file be opened?
+        for word, bare in zip(one.words[1:], one.bare[1:], strict=True):
+            if bare and _OPERATOR.match(word):
+                yield _finding(
+                    one,
+                    "lint-script-needs-shell",
+                    f"'{word}' is for a shell, and there is none: it is an argument of {one.words[0]}",
+                    "write the command into a script of its own, or: /bin/sh -c '...'",
+                )
+                break
+
+
+def relative(view: View) -> Iterator[Finding]:
+    """A path that begins nowhere: it depends on where the daemon was started (KA#1446)."""
+    for one in view.programs:
+        name = one.words[0]
+        if name.startswith("\\"):
+            yield _finding(
+                one,
+                "lint-script-relative",
+                'the command begins with a backslash: what is left of \\" in the text it was made from',
+                'write it inside plain double quotes: "..."',
+            )
+        elif "/" in name and not name.startswith(("/", "<", "~", "$")):
+            yield _finding(
+                one,
+                "lint-script-relative",
+                f"{name} is looked for from where the daemon was started, not from the configuration",
+                "write the whole path, or ${_PWD}/ for the folder of the file",
+            )
+        elif name.startswith("~"):
+            yield _finding(
+                one, "lint-script-relative", f"{name}: only a shell knows ~", "write the whole path"
+            )
+
+
+def always_true(view: View) -> Iterator[Finding]:
+    """A check that says its verdict in print and exits 0: it never fails (users-ask 15; KA#2103)."""
+    for one in view.programs:
+        if one.keyword not in ("script", "misc_path"):
+            continue
+        program = base_name(one.words[0])
+        arguments = one.words[1:]
+        prints = program == "curl" and any(_CURL_PRINTS.match(word) for word in arguments)
+        fails = any(_CURL_FAILS.match(word) for word in arguments)
+        if program in _ALWAYS_TRUE or (prints and not fails):
+            yield _finding(
+                one,
+                "lint-script-always-true",
+                f"{program} prints and ends well whatever it prints; only the exit status counts",
+                "add --fail to curl" if prints else "name a program whose exit status is the verdict",
+            )
+
+
+def killed_early(view: View) -> Iterator[Finding]:
+    """A check that may take longer than it is given: slow counts as failed (users-ask 28).
+
+    The time it is given is ``timeout``, and the interval where that is not written.
+    """
+    for block in view.statements:
+        if block.name != "vrrp_script":
+            continue
+        interval = number(text(next(inner(block, "interval"), None))) or 1.0
+        given = number(text(next(inner(block, "timeout"), None))) or interval
+        for one in view.programs:
+            if one.keyword != "script" or one.place.line not in [s.line for s in inner(block, "script")]:
+                continue
+            wants = _own_limit(one)
+            if wants is not None and wants > given:
+                yield _finding(
+                    one,
+                    "lint-script-killed-early",
+                    f"it may take {wants:g} s by its own limit, and is stopped and counted as failed "
+                    f"after {given:g} s",
+                    f"write timeout {wants:g} in the vrrp_script, or a shorter limit in the command",
+                )
+
+
+def _own_limit(one: Program) -> float | None:
+    """Seconds that the command allows itself: curl's --max-time, timeout(1)."""
+    words = one.words
+    program = base_name(words[0])
+    if program == "timeout" and len(words) > 1:
+        return number(words[1].removesuffix("s"))
+    if program == "curl":
+        for option, value in pairwise(words):
+            if option in ("--max-time", "-m"):
+                return number(value)
+    return None
+
+
+RULES = (needs_shell, relative, always_true, killed_early)

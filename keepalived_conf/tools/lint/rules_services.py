@@ -1,0 +1,199 @@
+"""Rules about virtual servers: checks that miss, services that nobody can reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from keepalived_conf.model import IpAddress
+from keepalived_conf.syntax.parser import Statement
+from keepalived_conf.tools.lint.finding import Finding
+from keepalived_conf.tools.lint.rules_vrrp import addresses
+from keepalived_conf.tools.lint.view import Service, View, inner, last, number, text
+
+SLOW_CHECK_S = 600
+"""A dead server that keeps its clients for ten minutes and more."""
+TLS_PORTS = frozenset({"443", "8443"})
+PLAIN_PORTS = frozenset({"80"})
+
+
+def checks(real: Statement) -> list[Statement]:
+    return [one for one in real.statements() if one.body is not None and one.name.isupper()]
+
+
+def unchecked(view: View) -> Iterator[Finding]:
+    """A server added without its check: it keeps its clients when it is dead (users-ask 22)."""
+    for service in view.services:
+        bare = [real for real in service.real_servers if not checks(real)]
+        if len(bare) < len(service.real_servers):
+            for real in bare:
+                yield Finding(
+                    code="lint-unchecked-real-server",
+                    place=real.place,
+                    width=len("real_server"),
+                    message=f"{service.name}: real server {text(real)} has no check, the others have one",
+                    hint="give it the check of the others",
+                )
+        elif bare and (sorry := last(service.statement, "sorry_server")) is not None:
+            yield Finding(
+                code="lint-unchecked-real-server",
+                place=sorry.place,
+                width=len("sorry_server"),
+                message=f"{service.name}: no real server has a check, so none is ever down and the "
+                "sorry_server never comes in",
+                hint="give the real servers a check",
+            )
+
+
+def no_weight(view: View) -> Iterator[Finding]:
+    """Every server at weight 0: no connection goes anywhere (users-ask 20)."""
+    for service in view.services:
+        reals = service.model.real_servers
+        moving = any(
+            last(check, "misc_dynamic") or check.name in ("FILE_CHECK", "BFD_CHECK")
+            for real in service.real_servers
+            for check in checks(real)
+        )
+        tracked = any(last(real, "track_file") or last(real, "track_bfd") for real in service.real_servers)
+        if reals and not moving and not tracked and all(real.weight == 0 for real in reals):
+            place = reals[0].places.get("weight") or service.statement.place
+            yield Finding(
+                code="lint-no-weight",
+                place=place,
+                width=len("weight"),
+                message=f"{service.name}: every real server has weight 0 and gets no connection",
+                hint="give at least one of them a weight of 1 or more",
+            )
+
+
+def check_port(view: View) -> Iterator[Finding]:
+    """HTTP_GET where TLS is spoken, SSL_GET where it is not: always down (KA#821, #804)."""
+    for service in view.services:
+        for real in service.real_servers:
+            for check in checks(real):
+                port = text(last(check, "connect_port")) or text(real, 2) or str(service.model.port)
+                statuses = [
+                    word.text
+                    for url in inner(check, "url")
+                    for line in inner(url, "status_code")
+                    for word in line.words[1:]
+                ]
+                if check.name == "HTTP_GET" and port in TLS_PORTS and "400" not in statuses:
+                    code, message, hint = (
+                        "lint-http-on-tls-port",
+                        f"HTTP_GET asks port {port}, where TLS is spoken: the answer is an error",
+                        "write SSL_GET, or connect_port and a port that speaks plain HTTP",
+                    )
+                elif check.name == "SSL_GET" and port in PLAIN_PORTS:
+                    code, message, hint = (
+                        "lint-tls-on-http-port",
+                        f"SSL_GET asks port {port}, where plain HTTP is spoken: no handshake comes about",
+                        "write HTTP_GET, or connect_port and a port that speaks TLS",
+                    )
+                else:
+                    continue
+                yield Finding(
+                    code=code,
+                    place=check.place,
+                    width=len(check.name),
+                    message=f"{service.name}: {message}",
+                    hint=hint,
+                )
+
+
+def slow_check(view: View) -> Iterator[Finding]:
+    """A delay_loop of many minutes: a dead server keeps its clients (users-ask 22)."""
+    for service in view.services:
+        seen = set()
+        for real in service.real_servers:
+            for check in checks(real):
+                for holder in (check, real, service.statement):
+                    line = last(holder, "delay_loop")
+                    if line is not None:
+                        break
+                seconds = number(text(line)) if line is not None else None
+                if line is None or seconds is None or seconds < SLOW_CHECK_S or line.place in seen:
+                    continue
+                seen.add(line.place)
+                yield Finding(
+                    code="lint-slow-check",
+                    place=line.place,
+                    width=len("delay_loop"),
+                    message=f"{service.name}: a check every {seconds:g} s: a dead server keeps its clients "
+                    "for as long",
+                    hint="delay_loop is in seconds; 5 to 30 is usual",
+                )
+
+
+def without_vip(view: View) -> Iterator[Finding]:
+    """A service beside the addresses of the instances: a digit is wrong (KA#1699).
+
+    Only in a subnet that has virtual addresses: an address elsewhere may be routed here.
+    """
+    held: set[IpAddress | str] = {a.interface.ip for one in view.instances for a in addresses(one)}
+    near = {
+        ip_network(
+            (a.interface.ip, min(a.interface.network.prefixlen, 24 if a.interface.version == 4 else 64)),
+            strict=False,
+        )
+        for one in view.instances
+        for a in addresses(one)
+    }
+    held.update(
+        line.words[0].text.partition("/")[0]
+        for block in view.statements
+        if block.name == "static_ipaddress"
+        for line in block.statements()
+        if line.words
+    )
+    for service in view.services:
+        address = service.model.address
+        if address is None or address in held or str(address) in held or _brought_up(service):
+            continue
+        if text(service.statement) == "group" or not any(address in net for net in near):
+            continue
+        yield Finding(
+            code="lint-service-without-vip",
+            place=service.statement.place_of(1),
+            width=len(text(service.statement)),
+            message=f"{service.name}: {address} is no address of any vrrp_instance of this configuration",
+            hint="write it in virtual_ipaddress, or mend the number",
+        )
+
+
+def _brought_up(service: Service) -> bool:
+    """Scripts of the service may bring the address."""
+    return any(last(service.statement, word) is not None for word in ("quorum_up", "ha_suspend"))
+
+
+def serves_itself(view: View) -> Iterator[Finding]:
+    """A real server that is the service: packets go round in a ring."""
+    for service in view.services:
+        for real in service.model.real_servers:
+            if real.address == service.model.address and real.port == service.model.port:
+                yield Finding(
+                    code="lint-serves-itself",
+                    place=real.places.get(""),
+                    width=len("real_server"),
+                    message=f"{service.name}: its real server {real.key} is the service itself",
+                    hint="write the address of the machine that answers",
+                )
+
+
+def sorry_is_real(view: View) -> Iterator[Finding]:
+    """The sorry server comes in when no real server is left: it must be another one."""
+    for service in view.services:
+        sorry = service.model.sorry_server
+        reals = service.model.real_servers
+        if sorry is not None and len(reals) == 1 and reals[0].key == sorry.key:
+            line = next(inner(service.statement, "sorry_server"), service.statement)
+            yield Finding(
+                code="lint-sorry-is-real",
+                place=line.place,
+                width=len("sorry_server"),
+                message=f"{service.name}: the sorry_server is the only real server: it is down as well",
+                hint="name another machine",
+            )
+
+
+RULES = (unchecked, no_weight, check_port, slow_check, without_vip, serves_itself, sorry_is_real)

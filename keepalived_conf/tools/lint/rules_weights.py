@@ -1,0 +1,83 @@
+"""Rules about trackers: what a failing check does, and what it never can (users-ask 15 and 24)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keepalived_conf.tools.lint.finding import Finding
+from keepalived_conf.tools.lint.view import Instance, Tracker, View, last
+
+MAX_PRIORITY = 254
+
+
+def weighted(one: Instance) -> list[Tracker]:
+    return [tracker for tracker in one.effective if tracker.weight]
+
+
+def reach(one: Instance, *, good: bool) -> int:
+    """Priority with every weighted check good, or with every one failing."""
+    total = one.model.priority + sum(tracker.change(good=good) for tracker in weighted(one))
+    return max(1, min(MAX_PRIORITY, total))
+
+
+def countable(one: Instance) -> bool:
+    """A tracked file adds any number: nothing can be said about the sum."""
+    return not any(tracker.kind == "file" for tracker in weighted(one))
+
+
+def nopreempt_weight(view: View) -> Iterator[Finding]:
+    """nopreempt and weights: the master stays, however low it sinks (KKV#72; KA#2379, #2599)."""
+    for one in view.instances:
+        if one.model.preempt or not weighted(one):
+            continue
+        names = ", ".join(dict.fromkeys(tracker.name for tracker in weighted(one)))
+        yield Finding(
+            code="lint-nopreempt-weight",
+            place=one.at("nopreempt"),
+            width=one.width("nopreempt"),
+            message=f"({one.name}) with nopreempt this node never takes over from a living master: "
+            f"the weight of {names} only changes a number",
+            hint="take the weight out (a failing check then means FAULT, and the address moves), "
+            "or take nopreempt out",
+            also=(weighted(one)[0].place,),
+        )
+
+
+def reverse_fault(view: View) -> Iterator[Finding]:
+    """weight 0 reverse: in FAULT for as long as the check is good (KA#2103)."""
+    for one in view.instances:
+        for tracker in one.trackers:
+            if tracker.weight or not tracker.reverse or tracker.kind not in ("script", "process"):
+                continue
+            block = view.tracker_weights.get((tracker.kind, tracker.name))
+            line = last(block, "weight") if block is not None else None
+            yield Finding(
+                code="lint-reverse-fault",
+                place=line.place if line is not None else tracker.place,
+                width=len("weight") if line is not None else len(tracker.name),
+                message=f"({one.name}) weight 0 reverse: the instance is in FAULT for as long as "
+                f"{tracker.name} is good",
+                hint="take reverse out: a failing check then means FAULT",
+                also=(tracker.place,),
+            )
+
+
+def weight_capped(view: View) -> Iterator[Finding]:
+    """Priority and weight above 254: two such nodes come out equal (users-ask 15)."""
+    for one in view.instances:
+        if not countable(one) or one.owner:
+            continue
+        total = one.model.priority + sum(tracker.change(good=True) for tracker in weighted(one))
+        if total > MAX_PRIORITY:
+            yield Finding(
+                code="lint-weight-capped",
+                place=one.at("priority"),
+                width=one.width("priority"),
+                message=f"({one.name}) priority {one.model.priority} and the weights make {total}; "
+                "no more than 254 counts, so a failing check takes away less than its weight",
+                hint="lower the priority of every node by as much",
+                also=(weighted(one)[0].place,),
+            )
+
+
+RULES = (nopreempt_weight, reverse_fault, weight_capped)
