@@ -84,7 +84,9 @@ def _virtual_address(one: VirtualAddress) -> list[str]:
         words += ["preferred_lft", str(one.preferred_lft_s)]
     elif one.interface.version == 6 and one.interface.network.prefixlen == 128:
         words += ["preferred_lft", "forever"]
-    return words
+    flags = ("home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac")
+    words += [word for word in flags if getattr(one, word)]
+    return words if one.no_dad else [*words, "-nodad"]
 
 
 def _unicast_peer(one: UnicastPeer) -> list[str]:
@@ -130,6 +132,14 @@ MIXED: dict[str, Callable[[Any], Iterable[tuple[str, Any]]]] = {
 }
 """Path of a block -> (keyword, object) of the blocks inside whose order counts across keywords. Their
 rows need no field."""
+
+INHERITED: dict[Key, str] = {
+    ("global_defs", "snmp_rs_stats_update_interval"): "snmp_vs_stats_update_interval_s",
+    ("vrrp_instance", "owner_ignore_adverts"): "vrrp_owner_ignore_adverts",
+    ("vrrp_instance", "v3_checksum_as_v2"): "v3_checksum_as_v2",
+}
+"""Keyword newer than 2.2.7 -> field of GlobalDefs it has its default from: it must be written even where
+it is off, if that field is not at its own default."""
 
 MODELS: dict[str, type[Any]] = {
     "global_defs": GlobalDefs,
@@ -205,7 +215,7 @@ VALUES: dict[Key, Callable[[Any], Any]] = {
     (_INSTANCE, "advert_int"): lambda one: one.advert_int_cs / 100,
     (_INSTANCE, "authentication"): lambda one: () if _password(one) is None else (one,),
     (f"{_INSTANCE}.authentication", "auth_type"): lambda one: "AH" if one.auth_pass is None else "PASS",
-    (f"{_INSTANCE}.authentication", "auth_pass"): lambda one: _password(one),
+    (f"{_INSTANCE}.authentication", "auth_pass"): _password,
     (_INSTANCE, "no_accept"): lambda one: not one.accept,
     ("vrrp_track_process", "param_match"): lambda one: None if one.param_match == "none" else one.param_match,
     (_INSTANCE, "virtual_ipaddress"): lambda one: one.virtual_addresses,

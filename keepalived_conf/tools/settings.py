@@ -18,7 +18,7 @@ from keepalived_conf.grammar import schema
 from keepalived_conf.grammar.forms import Form, quoted
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
-from keepalived_conf.model import Config
+from keepalived_conf.model import Config, GlobalDefs
 from keepalived_conf.tools import derived
 
 HIDDEN = "********"
@@ -54,9 +54,22 @@ class Setting:
     does not know."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _How:
+    secrets: bool
+    loud: frozenset[derived.Key]
+    """Never quiet at their default: it is set elsewhere."""
+
+
 def settings(config: Config, *, secrets: bool) -> tuple[Setting, ...]:
     """Every effective setting in keepalived's order of definition before use."""
-    return tuple(_inside(ROOT, config, secrets=secrets))
+    plain = GlobalDefs()
+    loud = (
+        key
+        for key, field in derived.INHERITED.items()
+        if getattr(config.globals, field) != getattr(plain, field)
+    )
+    return tuple(_inside(ROOT, config, _How(secrets=secrets, loud=frozenset(loud))))
 
 
 def rows(block: Block) -> Iterator[Keyword]:
@@ -107,7 +120,7 @@ def unregistered(block: Block) -> Iterator[str]:
             yield from unregistered(row.block)
 
 
-def _inside(block: Block, thing: Any, *, secrets: bool) -> Iterator[Setting]:
+def _inside(block: Block, thing: Any, how: _How) -> Iterator[Setting]:
     for row in rows(block):
         if mixed(block, row):
             continue
@@ -115,15 +128,15 @@ def _inside(block: Block, thing: Any, *, secrets: bool) -> Iterator[Setting]:
         if value is None:
             continue
         if row.type is Type.BLOCK:
-            yield from _blocks(row, value, secrets=secrets)
+            yield from _blocks(row, value, how)
             continue
         many = value if row.repeatable and isinstance(value, tuple) else (value,)
         for one in many:
-            made = _setting(block, row, one, secrets=secrets)
+            made = _setting(block, row, one, how)
             if made is not None:
                 yield made
     for keyword, one in derived.MIXED.get(block.path, lambda _one: ())(thing):
-        yield from _blocks(block.keywords[keyword], one, secrets=secrets)
+        yield from _blocks(block.keywords[keyword], one, how)
 
 
 def value_of(block: Block, row: Keyword, thing: Any) -> Any:
@@ -132,7 +145,7 @@ def value_of(block: Block, row: Keyword, thing: Any) -> Any:
     return attrgetter(field_of(block, row))(thing) if derive is None else derive(thing)
 
 
-def _blocks(row: Keyword, value: Any, *, secrets: bool) -> Iterator[Setting]:
+def _blocks(row: Keyword, value: Any, how: _How) -> Iterator[Setting]:
     block = row.block
     assert block is not None
     if block.entries:
@@ -141,7 +154,7 @@ def _blocks(row: Keyword, value: Any, *, secrets: bool) -> Iterator[Setting]:
             yield Setting(row=row, entries=entries)
         return
     for one in value if isinstance(value, tuple) else (value,):
-        body = tuple(_inside(block, one, secrets=secrets))
+        body = tuple(_inside(block, one, how))
         words, json = head_of(block, one)
         yield Setting(
             row=row, words=words, json=json, body=body, quiet=not words and all(b.quiet for b in body)
@@ -173,13 +186,14 @@ def entry_form(block: Block) -> Form:
     return form
 
 
-def _setting(block: Block, row: Keyword, value: Any, *, secrets: bool) -> Setting | None:
+def _setting(block: Block, row: Keyword, value: Any, how: _How) -> Setting | None:
     if value == "" or not within(row, value):
         return None  # a default that cannot be written: no name, or 0 for "off" where 1 is the least
     words, json = written(row, value)
-    if not secrets and secret(block, row):
+    if not how.secrets and secret(block, row):
         words, json = (HIDDEN,), HIDDEN
-    quiet = (row.type is Type.FLAG and not value) or (newer(row) and value == default_of(block, row))
+    off = row.type is Type.FLAG and not value
+    quiet = off or (newer(row) and value == default_of(block, row) and (block.path, row.name) not in how.loud)
     return Setting(row=row, words=words, json=json, quiet=quiet)
 
 

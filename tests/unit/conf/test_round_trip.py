@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
 
 from keepalived_conf.load import LoadResult, load_text
 from keepalived_conf.load import load as load_file
 from keepalived_conf.model import Config
 from keepalived_conf.tools import show
+from tests.unit.conf.generate import configurations
 from tests.unit.conf.test_corpus import FOLDER, ROWS, needs_corpus
+
+EXAMPLES = int(os.environ.get("PYKEEPALIVED_EXAMPLES", "300"))
+"""Generated configurations; 10000 take some minutes."""
+
+
+def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    """Leaves that differ, as ``path: old -> new``."""
+    if one == other:
+        return
+    if dataclasses.is_dataclass(one) and type(one) is type(other):
+        for field in dataclasses.fields(one):
+            if field.compare:
+                yield from differences(
+                    getattr(one, field.name), getattr(other, field.name), f"{path}.{field.name}"
+                )
+    elif isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            yield from differences(left, right, f"{path}[{index}]")
+    else:
+        yield f"{path}: {one!r} -> {other!r}"
 
 
 def again(config: Config) -> LoadResult:
     """The configuration after a way through text."""
     text = show.text(config, secrets=True)
     result = load_text(text.encode("utf-8", "surrogateescape"), name="shown", config_id="oracle")
-    assert result.config == config, text
+    assert result.config == config, f"{list(differences(config, result.config))}\n{text}"
     complaints = [str(item) for item in result.diagnostics if item.severity == "error"]
     assert not complaints, f"{complaints}\n{text}"
     return result
@@ -32,3 +59,17 @@ def test_the_corpus_comes_back_equal(capsys: pytest.CaptureFixture[str]) -> None
     with capsys.disabled():
         print(f" [{usable} of {len(ROWS)} configurations]", end="")
     assert usable > 0.6 * len(ROWS)
+
+
+@given(configurations())
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=EXAMPLES <= 300,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_generated_configurations_come_back_equal(text: str) -> None:
+    result = load_text(text.encode(), name="generated", config_id="oracle")
+    event(f"fatal: {result.fatal}")
+    assume(not result.fatal)
+    again(result.config)
