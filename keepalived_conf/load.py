@@ -1,4 +1,4 @@
-"""Reads configuration files: the only module here that touches the file system or the environment.
+"""Reads configurations: with ``files`` the only module here that touches the system around.
 
 result = load("/etc/keepalived/keepalived.conf")
 if result.fatal: print(result.text()) ...
@@ -6,27 +6,21 @@ if result.fatal: print(result.text()) ...
 
 from __future__ import annotations
 
-import errno
-import glob
+import gc
 import os
 import random
-import re
-import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 from keepalived_conf.builders.config import Built, build
 from keepalived_conf.builders.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass, render_all
+from keepalived_conf.files import Files, UnusableError, matches
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice
-from keepalived_conf.syntax.lexer import read_lines
 from keepalived_conf.syntax.parser import Node, parse
-from keepalived_conf.syntax.preprocess import Included, IncludeResult, Preprocessor
-
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024
-MAX_BRACE_ALTERNATIVES: Final = 4096
+from keepalived_conf.syntax.preprocess import Included, Preprocessor
 
 Slice = VrrpSlice | CheckerSlice | IpvsSlice
 
@@ -55,57 +49,96 @@ class LoadResult:
         return render_all(collected, self.sources.get)
 
 
-def load(path: str | os.PathLike[str], *, config_id: str | None = None) -> LoadResult:
+def load(
+    path: str | os.PathLike[str], *, config_id: str | None = None, all_config: bool = False
+) -> LoadResult:
     """Read, check and complete the configuration in ``path``. Never raises for what a file contains.
 
+    ``path`` may be a pattern: of several matches all are read, the first one first.
     ``config_id``: identity for ``@ID`` lines; None: the host name up to its first dot.
+    ``all_config``: every file that an include line names must be there (option ``-e``).
     """
     name = os.fspath(path)
     if config_id is None:
         config_id = os.uname().nodename.partition(".")[0]
     diagnostics = Diagnostics()
-    files = _Files(diagnostics)
-    try:
-        main = files.open(name, name)
-    except _UnusableError as why:
-        # Stricter than keepalived's test, which calls a missing file good: docs/differences.md.
-        diagnostics.error(
-            None,
-            "no-file",
-            f"{name}: {why}",
-            fatal=True,
-            keepalived=KeepalivedClass.FILE_NOT_FOUND,
-            hint=why.hint or "check the path given by -f",
-        )
-        return _result(Built(config=Config(), used=()), diagnostics, files, ())
-    preprocessor = Preprocessor(
-        diagnostics=diagnostics,
-        config_id=config_id,
-        include=files.include,
-        environ=lambda variable: os.environ.get(variable, ""),
-        random=random.randint,
-    )
-    nodes = parse(preprocessor.run(main), ROOT, diagnostics)
-    return _result(build(nodes, diagnostics), diagnostics, files, tuple(nodes))
+    files = Files(diagnostics)
+    with _no_collection():
+        mains = _mains(name, files, diagnostics)
+        if not mains:
+            return _result(Built(config=Config(), used=()), diagnostics, files, ())
+        return _load(mains, files, diagnostics, config_id=config_id, all_config=all_config)
 
 
-def load_text(data: bytes, *, name: str = "keepalived.conf", config_id: str = "localhost") -> LoadResult:
+def load_text(
+    data: bytes, *, name: str = "keepalived.conf", config_id: str = "localhost", all_config: bool = False
+) -> LoadResult:
     """As ``load`` for bytes at hand; includes resolve against the working directory."""
     diagnostics = Diagnostics()
-    files = _Files(diagnostics)
-    main = files.keep(data, name, f"text:{name}", os.getcwd())
+    files = Files(diagnostics)
+    with _no_collection():
+        main = files.keep(data, name, f"text:{name}", os.getcwd())
+        return _load([main], files, diagnostics, config_id=config_id, all_config=all_config)
+
+
+def _mains(name: str, files: Files, diagnostics: Diagnostics) -> list[Included]:
+    found: list[Included] = []
+    paths = [name]
+    if not os.path.lexists(name):
+        paths = matches(name, "")[0] or [name]
+    for path in paths:
+        try:
+            found.append(files.open(path, path))
+        except UnusableError as why:
+            # Stricter than keepalived's test, which calls a missing file good: docs/differences.md.
+            diagnostics.error(
+                None,
+                "no-file",
+                f"{path}: {why}",
+                fatal=True,
+                keepalived=KeepalivedClass.FILE_NOT_FOUND,
+                hint=why.hint or "check the path given by -f",
+            )
+    if len(paths) > 1:
+        diagnostics.warning(
+            None,
+            "several-files",
+            f"{name} matches {len(paths)} files; all are read, {paths[0]} first",
+            hint="name one file, and let it include the others",
+            keepalived=KeepalivedClass.MULTIPLE_FILES,
+        )
+    return found
+
+
+def _load(
+    mains: list[Included], files: Files, diagnostics: Diagnostics, *, config_id: str, all_config: bool
+) -> LoadResult:
     preprocessor = Preprocessor(
         diagnostics=diagnostics,
         config_id=config_id,
         include=files.include,
         environ=lambda variable: os.environ.get(variable, ""),
         random=random.randint,
+        checked="RMWB" if all_config else "",
     )
-    nodes = parse(preprocessor.run(main), ROOT, diagnostics)
+    nodes = parse(preprocessor.run(*mains), ROOT, diagnostics)
     return _result(build(nodes, diagnostics), diagnostics, files, tuple(nodes))
 
 
-def _result(built: Built, diagnostics: Diagnostics, files: _Files, tree: Iterable[Node]) -> LoadResult:
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """A tree of a million objects without a cycle: looking for garbage in it again and again takes half of
+    the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _result(built: Built, diagnostics: Diagnostics, files: Files, tree: Iterable[Node]) -> LoadResult:
     return LoadResult(
         config=built.config,
         used=built.used,
@@ -144,102 +177,3 @@ def exit_status(result: LoadResult) -> int:
         # Fatal without a class of keepalived's (an endless parameter, where it hangs): never a good test.
         return 5 if result.fatal else 0
     return 4 if highest <= KeepalivedClass.FATAL else 5
-
-
-# --- files ------------------------------------------------------------------------------------------
-
-
-class _UnusableError(Exception):
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-class _Files:
-    """Opens files and remembers their lines for excerpts."""
-
-    def __init__(self, diagnostics: Diagnostics) -> None:
-        self.diagnostics = diagnostics
-        self.sources: dict[str, list[str]] = {}
-
-    def open(self, path: str, name: str) -> Included:
-        try:
-            # Non-blocking: a FIFO in place of a file must not hang the start.
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError) as error:
-            why = (
-                os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not a valid path"
-            )
-            missing = isinstance(error, OSError) and error.errno == errno.ENOENT
-            raise _UnusableError(
-                f"cannot be read: {why}", "" if missing else "check its permissions"
-            ) from None
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise _UnusableError("is not a regular file")
-            if status.st_mode & 0o111:
-                raise _UnusableError(
-                    "is executable; keepalived does not read such a file either", f"chmod a-x {path}"
-                )
-            with open(fd, "rb", closefd=False) as file:
-                data = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise _UnusableError(f"cannot be read: {error.strerror}") from None
-        finally:
-            os.close(fd)
-        if len(data) > MAX_FILE_BYTES:
-            raise _UnusableError(f"is larger than {MAX_FILE_BYTES} bytes")
-        return self.keep(data, name, os.path.realpath(path), os.path.dirname(os.path.abspath(path)))
-
-    def keep(self, data: bytes, name: str, identity: str, folder: str) -> Included:
-        # A name that is not UTF-8 must not spoil the slices it travels in.
-        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        lines, raw = read_lines(data, name, self.diagnostics)
-        self.sources[name] = raw
-        return Included(file=name, identity=identity, folder=folder, lines=lines)
-
-    def include(self, pattern: str, folder: str) -> IncludeResult:
-        """Files an include line names: globs with ``*?[]`` and brace lists, relative to ``folder``."""
-        if "\0" in pattern or len(pattern) > 4096:
-            return IncludeResult(files=(), failures=(("R", "not a valid path"),))
-        alternatives = list(_brace_alternatives(pattern))
-        matched: list[str] = []
-        failures: list[tuple[str, str]] = []
-        for alternative in alternatives:
-            found = sorted(glob.glob(os.path.join(glob.escape(folder), alternative)))
-            if not found and len(alternatives) > 1:
-                failures.append(("B", f"nothing matches {alternative}"))
-            matched.extend(one for one in found if one not in matched)
-        if not matched:
-            wild = any(char in pattern for char in "*?[")
-            failures = [("W" if wild else "M", "nothing matches")]
-        files: list[Included] = []
-        for path in matched:
-            if os.path.isdir(path):
-                if any(char in pattern for char in "*?["):
-                    continue
-                failures.append(("R", f"{path} is a directory"))
-                continue
-            try:
-                files.append(self.open(path, path))
-            except _UnusableError as why:
-                failures.append(("R", f"{path} {why}"))
-        return IncludeResult(files=tuple(files), failures=tuple(failures))
-
-
-_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
-
-
-def _brace_alternatives(pattern: str) -> Iterable[str]:
-    """``a{b,c}d`` -> abd, acd; several lists multiply, innermost first; bounded."""
-    done: list[str] = []
-    todo = [pattern]
-    while todo:
-        one = todo.pop(0)
-        match = _BRACES.search(one)
-        if match is None or len(todo) + len(done) > MAX_BRACE_ALTERNATIVES:
-            done.append(one)
-            continue
-        todo[:0] = [one[: match.start()] + member + one[match.end() :] for member in match[1].split(",")]
-    return done

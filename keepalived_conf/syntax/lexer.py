@@ -28,6 +28,7 @@ BLANKS = " \t\r\f\v"
 _BOM = "\ufeff"
 _SPECIAL = re.compile(r'["#!\\\0\ufdd0\ufdd1]')
 _MARK = re.compile(r'["#!\\]')
+_ESCAPED = re.compile(r"\\.")
 _SHORT_CHARS = KEEPALIVED_LINE_BYTES // 4
 """However many bytes a character has, such a line is not too long."""
 _TOKEN = re.compile(r'"(?P<quoted>[^"]*)(?P<end>"?)|(?P<brace>[{}])|[^ \t\r\f\v"{}]+')
@@ -80,6 +81,8 @@ class Token(NamedTuple):
     end: int
     quoted: bool = False
     brace: bool = False
+    unclosed: bool = False
+    """Quoted up to the end of the line."""
 
 
 def read_lines(data: bytes, file: str, diagnostics: Diagnostics) -> tuple[list[Line], list[str]]:
@@ -145,33 +148,33 @@ def _unusual(raw: str, file: str, number: int, diagnostics: Diagnostics) -> Line
 
 
 def decomment(raw: str, file: str, number: int) -> Line:
-    """Split a physical line into code and comment."""
+    """Split a physical line into code and comment.
+
+    A backslash takes the next character with it, also a quote, also inside quotes.
+    """
     match = _MARK.search(raw)
     if match is None:
         return Line(file, number, raw)
     out: list[str] = []
     columns: list[int] = []
-    escaped = False
+    escaped = quoted = False
     start = 0
     while match is not None:
         at = match.start()
         char = raw[at]
-        if char in "#!":
-            return _line(file, number, raw, out, columns, start, at, escaped=escaped, comment_at=at)
+        after = at + 1
         if char == '"':
-            close = raw.find('"', at + 1)
-            if close < 0:
-                break
-            match = _MARK.search(raw, close + 1)
-            continue
-        if raw[at + 1 : at + 2] in ("#", "!"):
-            out.append(raw[start:at] + (ESCAPED_HASH if raw[at + 1] == "#" else ESCAPED_BANG))
-            columns.extend(range(start + 1, at + 2))
-            escaped = True
-            start = at + 2
-            match = _MARK.search(raw, start)
-            continue
-        match = _MARK.search(raw, at + 1)
+            quoted = not quoted
+        elif char == "\\":
+            after = at + 2
+            if not quoted and raw[at + 1 : at + 2] in ("#", "!"):
+                out.append(raw[start:at] + (ESCAPED_HASH if raw[at + 1] == "#" else ESCAPED_BANG))
+                columns.extend(range(start + 1, at + 2))
+                escaped = True
+                start = after
+        elif not quoted:
+            return _line(file, number, raw, out, columns, start, at, escaped=escaped, comment_at=at)
+        match = _MARK.search(raw, after)
     return _line(file, number, raw, out, columns, start, len(raw), escaped=escaped, comment_at=None)
 
 
@@ -196,24 +199,22 @@ def _line(
     return Line(file, number, "".join(out), comment, column, tuple(columns))
 
 
-def split(line: Line, diagnostics: Diagnostics) -> list[Token]:
+def split(line: Line) -> list[Token]:
     """Words and braces of one line."""
     tokens: list[Token] = []
     for match in _TOKEN.finditer(line.text):
         quoted = match["quoted"]
         if quoted is not None:
-            if not match["end"]:
-                diagnostics.error(
-                    line.place(match.start()),
-                    "unmatched-quote",
-                    'no closing " on this line',
-                    hint="the text up to the end of the line is taken",
-                    keepalived=KeepalivedClass.UNMATCHED_QUOTE,
-                )
-            tokens.append(Token(quoted, match.start(), match.end(), quoted=True))
+            unclosed = not match["end"]
+            tokens.append(Token(quoted, match.start(), match.end(), quoted=True, unclosed=unclosed))
         else:
             tokens.append(Token(match[0], match.start(), match.end(), brace=match["brace"] is not None))
     return tokens
+
+
+def quotes_balance(text: str) -> bool:
+    """Whether every quote is closed when a backslash takes the next character with it."""
+    return _ESCAPED.sub("", text).count('"') % 2 == 0
 
 
 _SIMPLE_ESCAPES = {"a": "\a", "b": "\b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}

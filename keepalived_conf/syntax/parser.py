@@ -15,10 +15,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.grammar.known import SCRIPT_KEYWORDS
 from keepalived_conf.grammar.schema import Block, Keyword
 from keepalived_conf.model import Place
 from keepalived_conf.model.base import Origin
-from keepalived_conf.syntax.lexer import BLANKS, ESCAPED_BANG, ESCAPED_HASH, Line, Token, place_at, split
+from keepalived_conf.syntax.lexer import (
+    BLANKS,
+    ESCAPED_BANG,
+    ESCAPED_HASH,
+    Line,
+    Token,
+    place_at,
+    quotes_balance,
+    split,
+)
 from keepalived_conf.syntax.words import Word
 
 MAX_DEPTH = 200
@@ -182,7 +192,7 @@ class _Parser:
 
     def _code(self, line: Line) -> None:
         words: list[Token] = []
-        for token in split(line, self.diagnostics):
+        for token in split(line):
             if not token.brace:
                 words.append(token)
                 continue
@@ -198,14 +208,40 @@ class _Parser:
 
     def _statement(self, line: Line, tokens: list[Token]) -> None:
         self._missing_brace()
+        start, end = tokens[0].start, tokens[-1].end
+        if tokens[-1].quoted and not self._closed(line, tokens):
+            tokens = tokens[:-1]
+            if not tokens:
+                return
         if ESCAPED_HASH in line.text or ESCAPED_BANG in line.text:
             tokens = self._resolve_escapes(line, tokens, plain=self.stack[-1].parents_text)
             if not tokens:
                 return
+            end = tokens[-1].end
         words = tuple(Word(t.text, line.column(t.start), t.quoted) for t in tokens)
         if not line.text.isascii():
             words = self._check_encoding(line, tokens, words)
-        self._add(line, words, line.text[tokens[0].start : tokens[-1].end])
+        raw = line.text[start:end].replace(ESCAPED_HASH, "#").replace(ESCAPED_BANG, "!")
+        self._add(line, words, raw)
+
+    def _closed(self, line: Line, tokens: list[Token]) -> bool:
+        """Whether the last word counts: keepalived leaves out one whose quote is not closed.
+
+        Arguments of scripts are split once more by rules of their own: their quotes are left to that.
+        """
+        last = tokens[-1]
+        balanced = quotes_balance(line.text)
+        if balanced and (not last.unclosed or (len(tokens) > 2 and tokens[0].text in SCRIPT_KEYWORDS)):
+            return True
+        self.diagnostics.error(
+            line.place(last.start),
+            "unmatched-quote",
+            'no closing " on this line' + ("; the word is left out" if last.unclosed else ""),
+            hint='write "..."' if last.unclosed else r'a backslash before the " takes it for itself',
+            keepalived=KeepalivedClass.UNMATCHED_QUOTE if last.unclosed else KeepalivedClass.GENERAL_ERROR,
+            width=last.end - last.start,
+        )
+        return not last.unclosed
 
     def _check_encoding(self, line: Line, tokens: list[Token], words: tuple[Word, ...]) -> tuple[Word, ...]:
         checked = []

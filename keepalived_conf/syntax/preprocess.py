@@ -1,10 +1,12 @@
 """The stage between lines and words: conditions, parameters, iterators, include.
 
 Works on one line at a time, in keepalived's order: condition, definition, iterator, substitution,
-include. What it does not recognise passes through unchanged. It reads no file itself: included text
-comes from an ``IncludeReader``, the environment and random numbers from callables.
+include; then what stands behind the first brace is a line again. What it does not recognise passes
+through unchanged. It reads no file itself: included text comes from an ``IncludeReader``, the
+environment and random numbers from callables.
 
-Every loop a file can ask for is bounded: depth of includes, replacements per line, lines made in all.
+Every loop a file can ask for is bounded: depth of includes, replacements per line, lines and characters
+made in all.
 """
 
 from __future__ import annotations
@@ -12,30 +14,40 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.model import Place
+from keepalived_conf.model.base import Origin, place_of
+from keepalived_conf.syntax.iterators import Rows, list_rows, sequence_rows
 from keepalived_conf.syntax.lexer import ESCAPED_BANG, ESCAPED_HASH, Line
 
-OWN_ID = "pykeepalived"
+OWN_ID: Final = "pykeepalived"
 """Lines that begin with ``@pykeepalived`` are always read by us and dropped by keepalived."""
 
 MAX_INCLUDE_DEPTH = 32
+MAX_INCLUDES = 4096
 MAX_EXPANSION_DEPTH = 64
 MAX_REPLACEMENTS = 1000
 MAX_EXPANDED_CHARS = 65536
-MAX_MADE_LINES = 400_000
+MAX_MADE_LINES = 500_000
+"""Lines that directives make, in all."""
+MAX_LINES = 4_000_000
+"""Lines of all files, each as often as it is included."""
+MAX_WORK_CHARS = 32_000_000
+"""Characters of all lines in which a parameter is replaced, once for each replacement."""
 
-_DIRECTIVE = re.compile(r"[ \t]*(?:[@~]|include)")
+_BEHIND_BRACE = re.compile(r"[{}][ \t]*(?=[@~$]|include)")
 _CONDITION = re.compile(r"@(\^?)([^ \t]*)[ \t]*")
 _DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)=[ \t]*")
 _REFERENCE = re.compile(
-    r"\$\{(?P<built>_RANDOM|_ENV)(?P<args>[ \t][^{}]*)?\}"
-    r"|\$\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}"
+    r"\$\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?P<args>[ \t][A-Za-z0-9_ \t]*[A-Za-z0-9_])?\}"
     r"|\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$)"
 )
-_ITERATOR = re.compile(r"~(SEQx?|LST)\(")
+_ITERATOR = re.compile(r"~(SEQx?|LST)[ \t]*\(")
 _INCLUDE = re.compile(r"(include[rmwba]?)[ \t]+(.*)")
+_INCLUDE_CHECK = re.compile(r"[ \t]*(?:global_defs[ \t]*\{[ \t]*)?include_check(?=[ \t}]|$)([^{}]*)")
+_RANDOM_MAX: Final = 32767
 
 FAILURES_THAT_COUNT = {
     "include": "",
@@ -47,6 +59,8 @@ FAILURES_THAT_COUNT = {
 }
 """Include word -> classes of failure that refuse the configuration (R unreadable, M nothing matched,
 W wildcard matched nothing, B brace alternative missing)."""
+
+_CHECK_WORDS = {"read": "R", "match": "M", "wildcard_match": "W", "brace_match": "B"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,22 +96,49 @@ class Preprocessor:
     include: IncludeReader
     environ: Callable[[str], str]
     random: Callable[[int, int], int]
+    checked: str = ""
+    """Classes of failure that count for every include word: ``include_check``, option ``-e``."""
     parameters: dict[str, list[Line]] = field(default_factory=dict)
     _made: int = 0
+    _read: int = 0
+    _includes: int = 0
+    _work: int = 0
+    _full: bool = False
 
-    def run(self, main: Included) -> Iterator[Line]:
+    def run(self, *mains: Included) -> Iterator[Line]:
         """Lines of the main file with everything expanded, in reading order."""
-        return self._file(main, (main.identity,))
+        for main in mains:
+            yield from self._file(main, (main.identity,), None)
+
+    def _too_much(self, line: Line, what: str) -> None:
+        """Nothing more is expanded: said once, and fatal."""
+        self._full = True
+        if self.diagnostics.first_time("too-many-lines", ""):
+            self.diagnostics.error(
+                line.place(),
+                "too-many-lines",
+                f"the configuration expands to more than {what}",
+                hint="what this line asks for multiplies; the rest is not read",
+                fatal=True,
+            )
 
     # --- one file ----------------------------------------------------------------------------
 
-    def _file(self, source: Included, chain: tuple[str, ...]) -> Iterator[Line]:
-        lines = iter(source.lines)
+    def _file(self, source: Included, chain: tuple[str, ...], via: Origin | None) -> Iterator[Line]:
+        lines = iter(source.lines) if via is None else (line._replace(via=via) for line in source.lines)
+        self._read += len(source.lines)
+        if self._read > MAX_LINES:
+            self._too_much(Line(source.file, 1, "", via=via), f"{MAX_LINES} lines")
+            return
         for line in lines:
-            if "$" not in line.text and _DIRECTIVE.match(line.text) is None:
-                yield line  # words and braces only, as nearly every line
-            else:
+            text = line.text
+            # Nearly every line is words and braces only.
+            if "$" in text or "@" in text or "~" in text or "include" in text:
                 yield from self._line(line, lines, source, chain, 0)
+                if self._full:
+                    return
+            else:
+                yield line
 
     def _line(
         self, line: Line, following: Iterator[Line], source: Included, chain: tuple[str, ...], depth: int
@@ -105,13 +146,8 @@ class Preprocessor:
         """One line -> the lines it stands for. ``following`` feeds multi-line definitions."""
         self._made += 1
         if self._made > MAX_MADE_LINES:
-            if self.diagnostics.first_time("too-many-lines", ""):
-                self.diagnostics.error(
-                    line.place(),
-                    "too-many-lines",
-                    fatal=True,
-                    message=f"the configuration expands to more than {MAX_MADE_LINES} lines",
-                )
+            self._too_much(line, f"{MAX_MADE_LINES} lines")
+        if self._full:
             return
         first = line.text.lstrip(" \t")[:1]
         if first == "@":
@@ -122,34 +158,45 @@ class Preprocessor:
             first = line.text.lstrip(" \t")[:1]
         if first == "$" and self._define(line, following, source):
             return
-        if first == "~" and _ITERATOR.match(line.text.lstrip(" \t")):
+        if first == "~" and line.text.lstrip(" \t")[:4] in ("~SEQ", "~LST"):
             yield from self._iterate(line, following, source, chain, depth)
             return
-        if "$" in line.text:
-            expanded, tail_at = self._substitute(line, source)
+        if "$" in line.text and first != "~":
+            line, tail_at = self._substitute(line, source)
             if tail_at is not None:
-                yield from self._multi_line(expanded, tail_at, source, chain, depth)
+                yield from self._multi_line(line, tail_at, source, chain, depth)
                 return
-            if expanded is not line:
-                # A condition, definition or iterator may have come out of the substitution.
-                if expanded.text.lstrip(" \t")[:1] in ("@", "~") and depth < MAX_EXPANSION_DEPTH:
-                    yield from self._line(expanded, following, source, chain, depth + 1)
-                    return
-                line = expanded
-        if line.text.lstrip(" \t").startswith("include"):
+        if "include" in line.text:
             match = _INCLUDE.match(line.text.strip(" \t\r"))
             if match:
                 yield from self._include(line, match[1], match[2].strip(), source, chain)
                 return
+            check = _INCLUDE_CHECK.match(line.text)
+            if check:
+                self._set_check(check[1].split())
+        cut = self._behind_brace(line.text)
+        if cut is not None and depth < MAX_EXPANSION_DEPTH:
+            head = _cut(line, 0, cut)
+            yield head._replace(comment=None)
+            yield from self._line(_cut(line, cut, len(line.text)), following, source, chain, depth + 1)
+            return
         yield line
+
+    def _behind_brace(self, text: str) -> int | None:
+        """Where something that may be a directive starts behind an unquoted brace."""
+        at = 0
+        while match := _BEHIND_BRACE.search(text, at):
+            if text.count('"', 0, match.start()) % 2 == 0:
+                return match.end()
+            at = match.start() + 1
+        return None
 
     # --- conditions and definitions --------------------------------------------------------------
 
     def _condition(self, line: Line) -> Line | None:
         indent = len(line.text) - len(line.text.lstrip(" \t"))
         match = _CONDITION.match(line.text, indent)
-        if match is None or not match[2]:
-            return line
+        assert match is not None
         holds = match[2] in (self.config_id, OWN_ID)
         if holds == bool(match[1]) or match.end() >= len(line.text):
             return None
@@ -161,7 +208,7 @@ class Preprocessor:
         if match is None:
             return False
         start = len(line.text) - len(text) + match.end()
-        value = _cut(line, start, len(line.text.rstrip(" \t\r")))
+        value = _cut(line, start, max(start, len(line.text.rstrip(" \t\r"))))
         if not value.text.endswith("\\"):
             self.parameters[match[1]] = [value]
             return True
@@ -175,14 +222,16 @@ class Preprocessor:
             if not more:
                 break
             follower = next(following, None)
-            while follower is not None and not follower.text.strip(" \t\r"):
+            while follower is not None and not follower.text.strip(" \t\r") and not _empty(follower):
                 follower = next(following, None)
-            if follower is None:
+            if follower is None or _empty(follower):
+                where = f"runs to the end of {source.file}" if follower is None else "ends at an empty line"
                 self.diagnostics.warning(
-                    line.place(),
+                    (follower or line).place(),
                     "unfinished-definition",
-                    f"the definition of ${match[1]} runs to the end of {source.file}",
-                    hint="the last line of a multi-line value must not end with a backslash",
+                    f"the definition of ${match[1]} {where}",
+                    hint="the last line of a multi-line value must not end with a backslash"
+                    + ("" if follower is None else "; take the empty line out of the value"),
                 )
                 break
             value = _cut(follower, 0, len(follower.text.rstrip(" \t\r")))
@@ -196,70 +245,111 @@ class Preprocessor:
         """The line with single-line parameters expanded, and where the reference to a multi-line
         parameter starts that ends it (None: there is none)."""
         text, columns = line.text, line.columns
+        values = dict(line.values) if line.values else {}
         at = 0
         replaced = 0
         while match := _REFERENCE.search(text, at):
             value = self._value(match, line, source, quoted=text.count('"', 0, match.start()) % 2 == 1)
+            name = match["braced"] or match["bare"]
             if value is None:
-                name = match["braced"] or match["bare"]
-                body = self.parameters.get(name or "")
-                if body is not None and len(body) != 1 and not text[match.end() :].strip(" \t\r"):
-                    return _replaced(line, text, columns), match.start()
+                body = self.parameters.get(name)
+                if (
+                    body is not None
+                    and len(body) != 1
+                    and not match["args"]
+                    and not text[match.end() :].strip(" \t\r")
+                ):
+                    return _replaced(line, text, columns)._replace(values=values or None), match.start()
                 at = match.end()
                 continue
             replaced += 1
-            if replaced > MAX_REPLACEMENTS or len(text) > MAX_EXPANDED_CHARS:
-                self.diagnostics.error(
-                    line.place(match.start() if text is line.text else 0),
-                    "endless-parameter",
-                    f"parameter {match[0]} never stops expanding",
-                    fatal=True,
-                    hint="a parameter must not contain itself, directly or through others",
-                )
+            self._work += len(text) + 100
+            if replaced > MAX_REPLACEMENTS or len(text) + len(value) > MAX_EXPANDED_CHARS:
+                self._endless(name, match[0], line.place(match.start() if text is line.text else 0))
+                return _replaced(line, "", ()), None
+            if self._work > MAX_WORK_CHARS:
+                self._too_much(line, f"{MAX_WORK_CHARS} characters")
                 return _replaced(line, "", ()), None
             columns = columns or tuple(range(1, len(text) + 1))
             column = columns[match.start()]
+            if name in self.parameters:
+                values[column] = self.parameters[name][0].place()
             columns = columns[: match.start()] + (column,) * len(value) + columns[match.end() :]
             text = text[: match.start()] + value + text[match.end() :]
             at = match.start()  # a value may hold further references
-        return (line if text is line.text else _replaced(line, text, columns)), None
+        if not replaced:
+            return line, None
+        made = _replaced(line, text, columns)._replace(values=values or None)
+        return self._comment_again(made), None
+
+    def _endless(self, name: str, reference: str, place: Place) -> None:
+        if name in self.parameters:  # one complaint, and no second search without end
+            self.parameters[name] = [self.parameters[name][0]._replace(text="", columns=())]
+        self.diagnostics.error(
+            place,
+            "endless-parameter",
+            f"parameter {reference} never stops expanding",
+            fatal=True,
+            hint="a parameter must not contain itself, directly or through others",
+        )
+
+    def _comment_again(self, line: Line) -> Line:
+        """After a replacement keepalived looks for comments again, and no escape is left by then."""
+        cut = min((at for at in map(line.text.find, (ESCAPED_HASH, ESCAPED_BANG)) if at >= 0), default=-1)
+        if cut < 0:
+            return line
+        self.diagnostics.warning(
+            line.place(cut),
+            "escaped-comment",
+            "keepalived takes this as the start of a comment, as parameters are replaced on this line",
+            hint='write the word inside double quotes: "..."',
+        )
+        return _cut(line, 0, cut)
 
     def _value(self, match: re.Match[str], line: Line, source: Included, *, quoted: bool) -> str | None:
         """Text a reference stands for; None: not a single-line parameter."""
-        if match["built"]:
-            words = (match["args"] or "").split()
-            place = line.place(min(match.start(), len(line.text)))
-            if match["built"] == "_ENV":
-                if len(words) != 1:
-                    self.diagnostics.error(place, "env-arguments", "${_ENV NAME} takes exactly one name")
-                    return ""
-                return self.environ(words[0])
-            if len(words) > 2 or not all(
-                word.isascii() and word.isdigit() and len(word) < 19 for word in words
-            ):
-                self.diagnostics.error(
-                    place, "random-arguments", "${_RANDOM [MIN [MAX]]} takes up to two whole numbers"
-                )
-                return ""
-            low = int(words[0]) if words else 0
-            high = int(words[1]) if len(words) > 1 else max(low, 32767)
-            if high < low:
-                self.diagnostics.error(place, "random-arguments", "${_RANDOM}: MAX is below MIN; MIN is used")
-                return str(low)
-            return str(self.random(low, high))
         name = match["braced"] or match["bare"]
+        words = (match["args"] or "").split()
         body = self.parameters.get(name)
         if body is not None:
-            return body[0].text if len(body) == 1 else None
-        if name == "_PWD":
-            return source.folder
-        if name == "_INSTANCE":
-            return self.config_id
-        if name == "_HASH":
-            return "#" if quoted else ESCAPED_HASH
-        if name == "_BANG":
-            return "!" if quoted else ESCAPED_BANG
-        return None
+            takes_words = name in ("_RANDOM", "_ENV")
+            return body[0].text if len(body) == 1 and (takes_words or not words) else None
+        if name not in _BUILT_IN:
+            return None
+        if name == "_RANDOM":
+            return self._random(words, line, match)
+        if name == "_ENV":
+            if len(words) != 1:
+                self._bad_reference(line, match, "env-arguments", "${_ENV NAME} takes exactly one name")
+                return "" if not words else None
+            return self.environ(words[0])
+        if words:
+            return None
+        return {
+            "_PWD": source.folder,
+            "_INSTANCE": self.config_id,
+            "_HASH": "#" if quoted else ESCAPED_HASH,
+            "_BANG": "!" if quoted else ESCAPED_BANG,
+        }[name]
+
+    def _random(self, words: list[str], line: Line, match: re.Match[str]) -> str | None:
+        if len(words) > 2 or not all(word.isdecimal() and word.isascii() for word in words):
+            self._bad_reference(
+                line, match, "random-arguments", "${_RANDOM [MIN [MAX]]} takes up to two whole numbers"
+            )
+            return None
+        low = int(words[0][:20]) if words else 0
+        high = int(words[1][:20]) if len(words) > 1 else _RANDOM_MAX
+        if high < low:
+            self._bad_reference(
+                line, match, "random-arguments", f"${{_RANDOM}}: MAX {high} is below MIN; {low} is taken"
+            )
+            return str(low)
+        return str(self.random(low, high))
+
+    def _bad_reference(self, line: Line, match: re.Match[str], code: str, message: str) -> None:
+        at = min(match.start(), len(line.text))
+        self.diagnostics.error(line.place(at), code, message, width=len(match[0]))
 
     def _multi_line(
         self, line: Line, tail_at: int, source: Included, chain: tuple[str, ...], depth: int
@@ -273,16 +363,18 @@ class Preprocessor:
                 hint="a parameter must not contain itself, directly or through others",
                 fatal=True,
             )
+            self._full = True
             return
-        body = self.parameters[reference["braced"] or reference["bare"]]
+        used = Origin("used at", line.place(tail_at))
+        body = [made._replace(via=used) for made in self.parameters[reference["braced"] or reference["bare"]]]
         if not body:
             return
-        body = list(body)  # an iterator in the body may define the parameter anew
         prefix = line.text[: reference.start()]
         if prefix.strip(" \t"):
-            columns = tuple(line.column(i) for i in range(len(prefix)))
-            columns += (line.column(reference.start()),) * len(body[0].text)
-            body[0] = _replaced(line, prefix + body[0].text, columns)
+            column = line.column(reference.start())
+            columns = tuple(line.column(i) for i in range(len(prefix))) + (column,) * len(body[0].text)
+            values = {**(line.values or {}), column: place_of(body[0].file, body[0].number, 1, None)}
+            body[0] = _replaced(line, prefix + body[0].text, columns)._replace(values=values)
         lines = iter(body)
         for made in lines:
             if made.text.strip(" \t"):
@@ -297,22 +389,31 @@ class Preprocessor:
         match = _ITERATOR.match(line.text, indent)
         close = line.text.find(")", indent)
         if match is None or close < 0 or depth >= MAX_EXPANSION_DEPTH:
-            self.diagnostics.error(line.place(indent), "bad-iterator", "the iterator is not finished by ')'")
+            self.diagnostics.error(
+                line.place(indent),
+                "bad-iterator",
+                "the iterator has no ( ) behind its name; the line is ignored",
+                hint="~SEQ(VAR, [START, [STEP,]] END) text, or ~LST(VAR, VALUE, ...) text",
+                width=4,
+            )
             return
-        arguments, tail_at = self._substitute(_cut(line, match.end(), close), source)
+        arguments, tail_at = _cut(line, match.end(), close), None
+        if match[1] != "LST":
+            arguments, tail_at = self._substitute(arguments, source)
         text = _cut(line, close + 1, len(line.text))
         if tail_at is not None:
             rows: Rows | str = "a multi-line parameter cannot be an argument"
         elif match[1] == "LST":
-            rows = _list_rows(arguments.text)
+            rows = list_rows(arguments.text)
         else:
-            rows = _sequence_rows(match[1], arguments.text)
+            rows = sequence_rows(match[1], arguments.text)
         if isinstance(rows, str):
             self.diagnostics.error(
                 line.place(indent),
                 "bad-iterator",
                 f"~{match[1]}: {rows}; the line is ignored",
                 hint="~SEQ(VAR, [START, [STEP,]] END) text, or ~LST(VAR, VALUE, ...) text",
+                width=close + 1 - indent,
             )
             return
         names, values = rows
@@ -320,24 +421,48 @@ class Preprocessor:
             for name, value in zip(names, row, strict=True):
                 self.parameters[name] = [_replaced(line, value, (line.column(indent),) * len(value))]
             yield from self._line(text, following, source, chain, depth + 1)
-            if self._made > MAX_MADE_LINES:
+            if self._full:
                 return
 
     # --- include ----------------------------------------------------------------------------------
+
+    def _set_check(self, words: list[str]) -> None:
+        """``include_check [[+|-]CLASS...]``: what counts from here on, to the end of this file."""
+        if not words:
+            self.checked = "RMWB"
+            return
+        for index, word in enumerate(words):
+            sign = word[:1] if word[:1] in ("+", "-") else ""
+            if not sign and index:
+                continue
+            if not sign:
+                self.checked = ""
+            letter = _CHECK_WORDS.get(word.removeprefix(sign) if sign else word, "")
+            if sign == "-":
+                self.checked = self.checked.replace(letter, "") if letter else self.checked
+            elif letter:
+                self.checked += letter if sign else "R" + letter
 
     def _include(
         self, line: Line, word: str, pattern: str, source: Included, chain: tuple[str, ...]
     ) -> Iterator[Line]:
         place = line.place(len(line.text) - len(line.text.lstrip(" \t")))
+        self._includes += 1
+        if self._includes > MAX_INCLUDES:
+            self._too_much(line, f"{MAX_INCLUDES} include lines")
+            return
         result = self.include(pattern, source.folder)
+        counts = FAILURES_THAT_COUNT[word] + self.checked
         for kind, explanation in result.failures:
-            if kind in FAILURES_THAT_COUNT[word]:
+            if kind in counts:
                 self.diagnostics.error(
                     place,
                     "include-failed",
                     f"{word} {pattern}: {explanation}",
                     fatal=True,
-                    hint="mend the path, or use plain 'include' if it may be missing",
+                    hint="mend the path, or use plain 'include' if it may be missing"
+                    if kind in FAILURES_THAT_COUNT[word]
+                    else "mend the path; include_check or -e makes every include a must",
                     keepalived=KeepalivedClass.SECURITY_ERROR,
                     width=len(word),
                 )
@@ -346,9 +471,13 @@ class Preprocessor:
                     place,
                     "include-failed",
                     f"{word} {pattern}: {explanation}",
-                    hint="nothing is read for this line",
+                    hint='the name is not unquoted: write it without "'
+                    if '"' in pattern
+                    else "nothing is read for it",
                     width=len(word),
                 )
+        if any(kind == "B" and kind in counts for kind, _ in result.failures):
+            return
         for included in result.files:
             if included.identity in chain or len(chain) >= MAX_INCLUDE_DEPTH:
                 why = "includes itself" if included.identity in chain else "is included too deeply"
@@ -361,7 +490,19 @@ class Preprocessor:
                     width=len(word),
                 )
                 continue
-            yield from self._file(included, (*chain, included.identity))
+            checked = self.checked
+            yield from self._file(included, (*chain, included.identity), Origin("included from", place))
+            self.checked = checked
+            if self._full:
+                return
+
+
+_BUILT_IN = frozenset({"_PWD", "_INSTANCE", "_RANDOM", "_ENV", "_HASH", "_BANG"})
+
+
+def _empty(line: Line) -> bool:
+    """Nothing at all stands on it: keepalived ends a multi-line value there (not at blanks or a comment)."""
+    return not line.text and line.comment is None
 
 
 def _cut(line: Line, start: int, end: int) -> Line:
@@ -373,78 +514,3 @@ def _cut(line: Line, start: int, end: int) -> Line:
 
 def _replaced(line: Line, text: str, columns: tuple[int, ...] | None) -> Line:
     return line._replace(text=text, columns=columns)
-
-
-_NUMBER = re.compile(r"[+-]?(?:0[xX][0-9A-Fa-f]+|[0-9]+)")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-Rows = tuple[tuple[str, ...], Iterator[tuple[str, ...]]]
-
-
-def _sequence_rows(word: str, text: str) -> Rows | str:
-    name, *rest = [part.strip() for part in text.split(",")]
-    if not _NAME.fullmatch(name):
-        return "the variable's name is missing"
-    if not 1 <= len(rest) <= 3 or not all(_NUMBER.fullmatch(part) for part in rest):
-        return "one to three whole numbers are needed after the name"
-    try:
-        numbers = [_base_zero(part) for part in rest]
-    except ValueError:
-        return "a number is not valid"
-    end = numbers[-1]
-    start = numbers[0] if len(numbers) > 1 else (1 if end >= 1 else -1)
-    step = numbers[1] if len(numbers) == 3 else (1 if end >= start else -1)
-    if step == 0 or (end > start and step < 0) or (end < start and step > 0):
-        return "the step does not lead from start to end"
-    if word == "SEQx" and (start < 0 or end < 0):
-        return "hexadecimal numbers cannot be negative"
-    if (end - start) // step > MAX_MADE_LINES:
-        return f"more than {MAX_MADE_LINES} values"
-    form = "{:x}" if word == "SEQx" else "{:d}"
-    return (name,), ((form.format(n),) for n in range(start, end + (1 if step > 0 else -1), step))
-
-
-def _base_zero(text: str) -> int:
-    """Number as C reads it in base 0: 0x is hexadecimal, a leading 0 octal."""
-    sign = -1 if text.startswith("-") else 1
-    digits = text.lstrip("+-")
-    if digits[:2] in ("0x", "0X"):
-        return sign * int(digits, 16)
-    return sign * int(digits, 8 if digits.startswith("0") and len(digits) > 1 else 10)
-
-
-def _list_rows(text: str) -> Rows | str:
-    groups = [part.strip() for part in _split_groups(text)]
-    if not groups:
-        return "the variable's name is missing"
-    head, *rest = groups
-    if head.startswith("{"):
-        names = tuple(_members(head))
-        rows = [_members(part) if part.startswith("{") else [part] for part in rest]
-    else:
-        names = (head,)
-        rows = [[part] for part in rest]
-    if not names or not all(_NAME.fullmatch(name) for name in names):
-        return "the variable's name is missing"
-    if any(len(row) > len(names) for row in rows):
-        return "a list has more members than there are variables"
-    full = [tuple(row) + ("",) * (len(names) - len(row)) for row in rows]
-    return names, iter(full)
-
-
-def _split_groups(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for at, char in enumerate(text):
-        if char == "{":
-            depth += 1
-        elif char == "}":
-            depth -= 1
-        elif char == "," and depth <= 0:
-            parts.append(text[start:at])
-            start = at + 1
-    parts.append(text[start:])
-    return parts
-
-
-def _members(group: str) -> list[str]:
-    return [part.strip() for part in group.strip("{} \t").split(",")]

@@ -10,6 +10,7 @@ from keepalived_conf.syntax.lexer import (
     ESCAPED_HASH,
     MAX_LINE_CHARS,
     decomment,
+    quotes_balance,
     read_lines,
     split,
     split_escaped,
@@ -18,8 +19,7 @@ from keepalived_conf.syntax.lexer import (
 
 
 def words(text: str) -> list[str]:
-    found = Diagnostics()
-    return [token.text for token in split(decomment(text, "f", 1), found)]
+    return [token.text for token in split(decomment(text, "f", 1))]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_words(text: str, expected: list[str]) -> None:
 
 
 def test_a_quoted_brace_is_a_word() -> None:
-    tokens = split(decomment('x "{" {', "f", 1), Diagnostics())
+    tokens = split(decomment('x "{" {', "f", 1))
     assert [(t.text, t.brace, t.quoted) for t in tokens] == [
         ("x", False, False),
         ("{", False, True),
@@ -83,18 +83,39 @@ def test_a_quoted_brace_is_a_word() -> None:
 
 
 def test_positions_of_words() -> None:
-    assert [(t.text, t.start) for t in split(decomment('  ab "c d" {', "f", 1), Diagnostics())] == [
+    assert [(t.text, t.start) for t in split(decomment('  ab "c d" {', "f", 1))] == [
         ("ab", 2),
         ("c d", 5),
         ("{", 11),
     ]
 
 
-def test_unclosed_quote_is_reported_and_the_rest_taken() -> None:
-    found = Diagnostics()
-    tokens = split(decomment('name "to the end', "f", 3), found)
-    assert [t.text for t in tokens] == ["name", "to the end"]
-    assert [(d.code, str(d.place)) for d in found.items] == [("unmatched-quote", "f:3:6")]
+def test_unclosed_quote_takes_the_rest_and_says_so() -> None:
+    tokens = split(decomment('name "to the end', "f", 3))
+    assert [(t.text, t.unclosed) for t in tokens] == [("name", False), ("to the end", True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "comment"),
+    [
+        # as keepalived 2.4.3 does: a backslash takes the next character with it, inside quotes too
+        ('a "b\\" # c" # d', 'a "b\\" # c" ', "# d"),
+        ('a \\" # c', 'a \\" ', "# c"),
+        ('a "b # c', 'a "b # c', None),
+        ('a "\\#" # b', 'a "\\#" ', "# b"),
+        ("a \\\\# b", "a \\\\", "# b"),
+    ],
+)
+def test_quotes_escapes_and_comments(text: str, code: str, comment: str | None) -> None:
+    line = decomment(text, "f", 1)
+    assert (line.text, line.comment) == (code, comment)
+
+
+@pytest.mark.parametrize(
+    ("text", "balance"), [('a "b"', True), ('a "b', False), ('a "b\\"', False), ("a\\", True), ('\\"', True)]
+)
+def test_quotes_balance(text: str, balance: bool) -> None:
+    assert quotes_balance(text) is balance
 
 
 def read(data: bytes) -> tuple[list[str], list[str], Diagnostics]:
