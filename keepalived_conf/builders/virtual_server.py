@@ -201,6 +201,7 @@ class _Builder:
             return None
         quorum, hysteresis = self._quorum(servers)
         sorry_inhibit = bool(read.get("sorry_server_inhibit", False))
+        sorry = self._sorry_server(shell, method, servers, inhibit=sorry_inhibit)
         timeout_s, prefix = self._persistence(shell)
         if read.get("hashed"):
             self.diagnostics.warning(
@@ -221,8 +222,8 @@ class _Builder:
             hysteresis=hysteresis,
             alpha=bool(read.get("alpha", False)),
             omega=bool(read.get("omega", False)),
-            sorry_server=self._sorry_server(shell, method, servers, inhibit=sorry_inhibit),
-            sorry_server_inhibit=sorry_inhibit,
+            sorry_server=sorry,
+            sorry_server_inhibit=sorry_inhibit and sorry is not None,
             real_servers=tuple(servers),
             places=read.places,
         )
