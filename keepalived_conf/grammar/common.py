@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.forms import Args, BadWordError, MissingWordError, Shape
+from keepalived_conf.grammar.forms import Args, BadWordError, MissingWordError, Shape, quoted
 from keepalived_conf.model import Fifo, Script, Weight
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.lexer import split_escaped
@@ -88,8 +88,10 @@ def escaped(word: str) -> str:
 
 
 def _write_script(value: Script) -> list[str]:
-    # The command is one word in double quotes for the outer split; inside it single quotes group.
-    words = [" ".join(escaped(word) for word in value.command)]
+    # The command is one word for the outer split, in double quotes if it has blanks; inside it single
+    # quotes group. Both splits resolve escapes.
+    command = " ".join(escaped(word) for word in value.command).replace("\\", "\\x5c")
+    words = [command if quoted(command) != command else command.replace("'", "\\x27")]
     if value.user is not None:
         words.append(value.user)
         if value.group is not None:
