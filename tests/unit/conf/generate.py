@@ -27,7 +27,10 @@ INTERFACES = st.sampled_from(("eth0", "eth1", "br-lan.7", "x" * 15))
 ADDRESSES = st.sampled_from(
     ("10.0.0.1", "192.0.2.7", "198.51.100.9/24", "224.0.0.9", "fe80::1", "2001:db8::2", "ff02::99")
 )
-TEXT = st.text("aB3 #!{}$@~=\\'(),:/-éü", min_size=1, max_size=6)
+TEXT = st.text("aB3 #!{}$@~=\\'(),:/-éü", min_size=1, max_size=6).filter(
+    # A backslash at the end would take the closing quote for itself.
+    lambda text: not (text.endswith("\\") and quoted(text) != text)
+)
 
 
 def usable(block: Block) -> list[Keyword]:
@@ -132,7 +135,8 @@ def _row(draw: Draw, row: Keyword, path: str, number: int, depth: int) -> list[s
         ]
     made: list[str] = []
     for count in range(1, draw(st.integers(1, 2)) + 1 if depth else 2):
-        head = draw(HEADS[inner](number, count)) if inner in HEADS else ""
+        named = f"N{number}" if row.block.head is not None else ""
+        head = draw(HEADS[inner](number, count)) if inner in HEADS else named
         made.append(f"{own}{indent}{row.name} {head}".rstrip() + " {")
         body = _lines(draw, row.block, inner, count if depth else number, depth + 1)
         made.extend(own + line for line in body)
