@@ -18,6 +18,7 @@ from keepalived_conf.builders.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass, render_all
 from keepalived_conf.files import Files, UnusableError, matches
 from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.iproute_files import read_names
 from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice
 from keepalived_conf.syntax.parser import Node, parse
 from keepalived_conf.syntax.preprocess import Included, Preprocessor
@@ -122,7 +123,7 @@ def _load(
         checked="RMWB" if all_config else "",
     )
     nodes = parse(preprocessor.run(*mains), ROOT, diagnostics)
-    return _result(build(nodes, diagnostics), diagnostics, files, tuple(nodes))
+    return _result(build(nodes, diagnostics, read_names), diagnostics, files, tuple(nodes))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from keepalived_conf.builders.globals import build_globals
 from keepalived_conf.builders.groups import build_groups
 from keepalived_conf.builders.interfaces import build_interfaces
 from keepalived_conf.builders.reader import Read, Reader, Use
-from keepalived_conf.builders.routing import build_routing
+from keepalived_conf.builders.routing import NamesOf, build_routing, names_of_host, number_rules
 from keepalived_conf.builders.trackers import build_trackers
 from keepalived_conf.builders.virtual_server import LvsBuilder
 from keepalived_conf.builders.vrrp_defaults import vrrp_defaults
@@ -28,12 +28,13 @@ class Built:
     """Every keyword the text uses, once, in file order."""
 
 
-def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
+def build(nodes: list[Node], diagnostics: Diagnostics, names: NamesOf | None = None) -> Built:
     """The configuration a tree stands for. Look at ``diagnostics.fatal`` before using it.
 
-    global_defs count wherever they stand, at start and at reload alike.
+    global_defs count wherever they stand, at start and at reload alike. ``names`` reads iproute2's files;
+    None: only the names that need no file.
     """
-    reader = Reader(diagnostics)
+    reader = Reader(diagnostics, names_of_host(nodes, names))
     root = Read(Place(file="", line=1, column=1))
     reader.into(root, list(nodes), ROOT)
     defs = Read(Place(file="", line=1, column=1))
@@ -41,7 +42,7 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
         reader.into(defs, statement.body or [], GLOBAL_DEFS)
     globals_ = build_globals(root, defs, reader)
     trackers = build_trackers(reader, root)
-    routing = build_routing(reader, root)
+    routing = build_routing(reader, root, globals_)
     groups = build_groups(reader, root)
     interfaces = build_interfaces(reader, root)
     bfd = build_bfd(reader, root)
@@ -53,6 +54,7 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
         elif keyword.name == "virtual_server":
             lvs.virtual_server(statement)
     vrrp.check_conflicts()
+    static_rules, instances = number_rules(reader, root, routing.static_rules, vrrp.instances)
     if reader.script_place is not None and not reader.script_security:
         diagnostics.warning(
             reader.script_place,
@@ -69,7 +71,7 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
             track_groups=groups.track_groups,
             static_addresses=routing.static_addresses,
             static_routes=routing.static_routes,
-            static_rules=routing.static_rules,
+            static_rules=static_rules,
             sync_groups=groups.sync_groups,
             garp_groups=groups.garp_groups,
             linkbeat_interfaces=interfaces.linkbeat_interfaces,
@@ -78,7 +80,7 @@ def build(nodes: list[Node], diagnostics: Diagnostics) -> Built:
             track_processes=trackers.track_processes,
             track_files=trackers.track_files,
             bfd_instances=bfd.bfd_instances,
-            vrrp_instances=tuple(vrrp.instances),
+            vrrp_instances=instances,
             virtual_servers=tuple(lvs.servers),
         ),
         used=tuple(reader.used.values()),

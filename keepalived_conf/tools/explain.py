@@ -52,6 +52,9 @@ def _find(asked: list[str]) -> list[tuple[str, Keyword]]:
     if not asked:
         return []
     every = list(rows_of(ROOT))
+    # Words within a line come after keywords: who asks for priority means that of an instance.
+    lines = {row.block.path for _, row in every if row.block is not None and row.block.entries}
+    every.sort(key=lambda one: one[0] in lines)
     for fold in (str, str.casefold):
         wanted = [fold(word) for word in asked]
         found = [
