@@ -197,7 +197,7 @@ class _Shell:
                 self.control.ready()
         elif isinstance(message, LogLevel):
             try:
-                logging.set_level(message.level)
+                logging.adjust(message.level, message.form)
             except ValueError as error:
                 self.log.warning("log.level_unknown", reason=str(error))
         elif isinstance(message, Stop):

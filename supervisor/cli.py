@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _VERBS = ("status", "events", "restart", "reload", "stop", "fence", "log-level")
 EXIT_USAGE, EXIT_CONFIG, EXIT_NO_CONFIG, EXIT_SOFTWARE = 1, 2, 6, 70
+_CLONE_NEWNET = 0x40000000
+"""setns(2): the descriptor must be of a network namespace."""
 EXIT_TRY_AGAIN = 75
 """EX_TEMPFAIL: not the file's fault, so a service manager may try again."""
 
@@ -73,12 +75,13 @@ def _crashed(error: Exception) -> int:
 
 
 def _verb(verb: str, argv: list[str]) -> int:
-    from supervisor import janitor, rundir
+    from supervisor import janitor
     from supervisor.operator import OperatorError, ask
 
     words = argparse.ArgumentParser(prog=f"pykeepalived {verb}", add_help=True)
     words.add_argument("--run-dir", help="run directory of the daemon that is meant")
     words.add_argument("-p", "--pid", dest="pid_file", help="PID file that the daemon was started with")
+    words.add_argument("-s", "--namespace", metavar="NAME", help="network namespace that it was started with")
     if verb in ("status", "events"):
         words.add_argument(
             "--json", action="store_true", help="one JSON object (status) or one a line (events)"
@@ -94,7 +97,7 @@ def _verb(verb: str, argv: list[str]) -> int:
     if verb == "log-level":
         words.add_argument("level", choices=("debug", "info", "warning", "error"))
     given = words.parse_args(argv)
-    run_dir = rundir.choose(given.run_dir, given.pid_file)
+    run_dir = _run_dir(given.run_dir, given.pid_file, given.namespace)
     if verb == "fence":
         return janitor.fence(run_dir)
     path = run_dir / "operator.sock"
@@ -142,6 +145,8 @@ def _daemon(options: DaemonOptions) -> int:
         print(f"pykeepalived: unexpected word {word!r} is ignored", file=sys.stderr)
         if word in HELP:
             print("pykeepalived: commands such as 'status' come first on the line", file=sys.stderr)
+    for text in options.complaints:
+        print(f"pykeepalived: {text}", file=sys.stderr)
     if options.config_test:
         return _config_test(options)
     options.config = os.path.abspath(options.config)  # we may leave this folder
@@ -172,16 +177,26 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
         form=options.log_format,
         fd=2 if options.foreground or options.console else None,
         syslog=options.syslog and not options.console,
+        facility=options.syslog_facility,
     )
+    if options.umask is not None:
+        os.umask(options.umask)
     logger = log.logger("supervisor")
+    problem = _enter_namespace(options.namespace) if options.namespace else ""
+    if problem:
+        logger.error("start.refused", why=problem)
+        print(f"pykeepalived: {problem}", file=sys.stderr)
+        return 1
     pid_path = Path(options.pid_file) if options.pid_file else None
-    owner = rundir.pid_file_owner(pid_path or Path("/run") / rundir.DEFAULT_PID_FILE)
+    owner = None
+    if pid_path is not None or not options.namespace:  # one in another namespace is in nobody's way
+        owner = rundir.pid_file_owner(pid_path or Path("/run") / rundir.DEFAULT_PID_FILE)
     if owner:
         logger.error("start.refused", why="a daemon already runs", running_pid=owner)
         print(f"pykeepalived: a daemon already runs with pid {owner}; stop it first", file=sys.stderr)
         return 1
     try:
-        run = rundir.prepare(rundir.choose(options.run_dir, options.pid_file))
+        run = rundir.prepare(_run_dir(options.run_dir, options.pid_file, options.namespace))
     except rundir.AlreadyRunning as error:
         logger.error("start.refused", why=str(error), running_pid=error.pid)
         print(f"pykeepalived: {error}", file=sys.stderr)
@@ -190,11 +205,11 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
         logger.error("start.refused", why=str(error))
         print(f"pykeepalived: {error}", file=sys.stderr)
         return 1
-    for word in options.without_effect:
-        logger.warning("option.without_effect", option=word)
-    problem = rundir.write_pid_file(pid_path, os.getpid())
-    if problem:
-        logger.warning("pid_file.not_written", why=problem)
+    for word, why in options.without_effect.items():
+        logger.warning("option.without_effect", option=word, why=why)
+    not_written = rundir.write_pid_file(pid_path, os.getpid())
+    if not_written:
+        logger.warning("pid_file.not_written", why=not_written)
 
     logger.info("supervisor.starting", version=__version__, config=options.config, run_dir=str(run.path))
     loaded, status = _first_load(options)
@@ -202,6 +217,8 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
         rundir.remove_pid_file(pid_path)
         run.remove()
         return status
+    if loaded.manifest.log_format and not options.given_log_format:
+        log.set_form(loaded.manifest.log_format)
     from supervisor.daemon import Supervisor
     from supervisor.reload import restrict
 
@@ -211,6 +228,33 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
     restrict(loaded, vrrp=options.vrrp, checkers=options.checkers, all_workers=options.all_workers)
     started(0)
     return supervisor.run(loaded)
+
+
+def _run_dir(run_dir: str | None, pid_file: str | None, namespace: str | None) -> Path:
+    """The run directory for these options: daemons in several namespaces of a machine stay apart."""
+    from supervisor import rundir
+
+    if namespace and not run_dir and not pid_file:
+        return rundir.run_root() / "pykeepalived" / f"netns-{namespace}"
+    return rundir.choose(run_dir, pid_file)
+
+
+def _enter_namespace(name: str) -> str:
+    """Go to a network namespace of ip-netns(8), with every process to come; returns why not, or nothing."""
+    import ctypes
+
+    if "/" in name or name in (".", ".."):
+        return f"-s {name}: not a name; name a namespace that 'ip netns list' shows"
+    try:
+        fd = os.open(f"/run/netns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return f"network namespace {name}: {error.strerror}; make it first: ip netns add {name}"
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET):
+            return f"network namespace {name}: {os.strerror(ctypes.get_errno())}; start as root"
+    finally:
+        os.close(fd)
+    return ""
 
 
 def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:

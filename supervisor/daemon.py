@@ -23,7 +23,7 @@ from supervisor.fence import Fence
 from supervisor.loader import Loaded
 from supervisor.mirror import Reporter
 from supervisor.operator import OperatorServer
-from supervisor.options import DaemonOptions
+from supervisor.options import SIGNALS, DaemonOptions
 from supervisor.reload import Generation, Reload
 from supervisor.rundir import RunDir
 from supervisor.systemd import Notifier
@@ -488,13 +488,9 @@ class Supervisor:
             self.begin_stop("signal")
         elif signal.SIGHUP in numbers:
             self.reload.request(None)
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
-            if number in numbers:
-                self.log.warning(
-                    "signal.without_effect",
-                    signal=signal.Signals(number).name,
-                    instead="pykeepalived status --json",
-                )
+        for name in ("DATA", "STATS", "STATS_CLEAR", "JSON"):
+            if SIGNALS[name] in numbers:
+                self.log.warning("signal.without_effect", signal=name, instead="pykeepalived status --json")
 
     def _operator_connects(self) -> None:
         assert self.operator is not None

@@ -18,8 +18,19 @@ from collections.abc import Callable, Iterable
 _PR_SET_NAME = 15
 _ALL_SIGNALS = signal.valid_signals()
 _NEVER = {signal.SIGKILL, signal.SIGSTOP}
-OPERATOR_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
-"""What a daemon is told from outside; a worker ignores all of them."""
+OPERATOR_SIGNALS = frozenset(
+    (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGRTMAX - 1,
+        signal.SIGRTMIN + 2,
+    )
+)
+"""What a daemon is told from outside; a worker ignores all of them. The last two would end a process that
+does not expect them: keepalived takes them for "clear the statistics" and "write JSON"."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -61,8 +72,8 @@ def _cut_ties(keep: list[int], ignore_stops: bool) -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     if ignore_stops:
-        for number in OPERATOR_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        for stop in OPERATOR_SIGNALS:
+            signal.signal(stop, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.setsid()
     low = 0

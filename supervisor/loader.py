@@ -50,6 +50,8 @@ class Manifest:
     records: dict[str, int] = field(default_factory=dict)
     """role -> records its black box must hold."""
     child_wait_time_s: float = 5.0
+    log_format: str = ""
+    """What the configuration says of the format of records; empty: nothing."""
     summary: str = ""
 
 
@@ -104,6 +106,7 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
         records=records,
         capabilities=capabilities,
         child_wait_time_s=config.globals.child_wait_time_s,
+        log_format=config.globals.log_format or "",
         summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers",
     )
     return manifest, {role: codec.dumps(slice_) for role, slice_ in found.items()}

@@ -7,6 +7,7 @@ what it cannot do yet is reported once. A word that keepalived would refuse is r
 from __future__ import annotations
 
 import getopt
+import signal
 from dataclasses import dataclass, field
 
 DEFAULT_CONFIG = "/etc/keepalived/keepalived.conf"
@@ -32,14 +33,48 @@ _NAMES = {
     "-s": "namespace", "-i": "config-id", "-t": "config-test", "-v": "version", "-h": "help",
 }  # fmt: skip
 
-_WITHOUT_EFFECT = {
-    "log-facility", "log-file", "flush-log-file", "all-config", "release-vips", "genhash",
-    "address-monitoring", "snmp", "snmp-agent-socket", "core-dump", "core-dump-pattern", "no-mem-check",
-    "mem-check-log", "openssl-mem-check", "namespace", "config-fd", "perf", "debug", "umask", "dont-respawn",
-    "no_bfd",
-}  # fmt: skip
+WITHOUT_EFFECT = {
+    "log-file": "records go to standard error, the journal or syslog; redirect standard error to a file",
+    "flush-log-file": "there is no log file; every record is written at once",
+    "release-vips": "an address is taken off whether or not it is known to be set: always so here",
+    "address-monitoring": "changes of addresses that matter to a virtual router are always logged",
+    "dont-respawn": "a worker that died resumes where it was; a daemon that ended would lose every address",
+    "snmp": "there is no SNMP agent; ask 'pykeepalived status --json'",
+    "snmp-agent-socket": "there is no SNMP agent; ask 'pykeepalived status --json'",
+    "core-dump": "a fault is one record with its traceback, not a core",
+    "core-dump-pattern": "a fault is one record with its traceback; the kernel's pattern is left alone",
+    "no-mem-check": "there is no check of allocations to turn off",
+    "mem-check-log": "there is no check of allocations",
+    "openssl-mem-check": "there is no check of allocations",
+    "config-fd": "internal to keepalived: a reload is tested in a process of its own anyhow",
+    "perf": "for keepalived's developers",
+    "debug": "for keepalived's developers; --log-level=debug says more",
+    "no_bfd": "there is no BFD worker yet",
+}
+"""Options that a start takes and that change nothing, with the reason; each is said once in the log."""
 
-SIGNALS = {"STOP": 15, "RELOAD": 1}
+_REFUSED = {
+    "genhash": "there is no genhash here; take the MD5 digest of a page with: curl -s URL | md5sum",
+}
+"""Not options of a daemon, but another program: to start one instead would be a surprise."""
+
+SIGNALS = {
+    "STOP": int(signal.SIGTERM),
+    "RELOAD": int(signal.SIGHUP),
+    "DATA": int(signal.SIGUSR1),
+    "STATS": int(signal.SIGUSR2),
+    "STATS_CLEAR": int(signal.SIGRTMAX) - 1,
+    "JSON": int(signal.SIGRTMIN) + 2,
+}
+"""Names of --signum. From DATA on they are heard, and answered in the log with what to use instead."""
+
+_FACILITIES = {
+    "user": 1,
+    "daemon": 3,
+    **{f"local{number}": 16 + number for number in range(8)},
+    **{str(number): 16 + number for number in range(8)},
+}
+"""Argument of -S -> facility of syslog (RFC 3164 section 4.1.1)."""
 
 HELP = """\
 usage: pykeepalived [options]             run the daemon with keepalived's options
@@ -50,6 +85,7 @@ usage: pykeepalived [options]             run the daemon with keepalived's optio
        pykeepalived stop                  give mastership back, then end
        pykeepalived log-level LEVEL       debug, info, warning, error
        pykeepalived fence                 take off every address that a dead daemon left behind
+       pykeepalived config COMMAND        check, show, diff, lint, explain configurations (see config --help)
 
 options of the daemon (as in keepalived):
   -f, --use-file=FILE      configuration (default /etc/keepalived/keepalived.conf)
@@ -62,10 +98,14 @@ options of the daemon (as in keepalived):
   -V, --dont-release-vrrp  keep addresses at a stop    -I, --dont-release-ipvs  keep the IPVS table
   -p, --pid=FILE  -r, --vrrp_pid=FILE  -c, --checkers_pid=FILE  -b, --bfd_pid=FILE
   -i, --config-id=ID       value for @ID lines
+  -e, --all-config         an include that fails is an error
+  -s, --namespace=NAME     run in this network namespace
+  -S, --log-facility=N     facility of syslog: 0..7, local0..local7, user, daemon
+  -u, --umask=NUMBER       file creation mask
   -t, --config-test[=LOG]  check the configuration and exit
   -d, --dump-conf          log the configuration that was read
       --ignore-sigint      ignore SIGINT
-      --signum=NAME        print the number of signal STOP or RELOAD
+      --signum=NAME        print the number of a signal: STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON
   -v, --version   -h, --help
 options of our own:
       --run-dir=DIR        sockets, locks and black boxes (default /run/pykeepalived/...)
@@ -103,7 +143,16 @@ class DaemonOptions:
     log_level: str = "info"
     show: str | None = None
     """Text to print instead of running (help, version, a signal number)."""
-    without_effect: list[str] = field(default_factory=list)
+    all_config: bool = False
+    namespace: str | None = None
+    umask: int | None = None
+    syslog_facility: int = 3
+    given_log_format: bool = False
+    """The command line says the format: it wins over log_format of the configuration."""
+    complaints: list[str] = field(default_factory=list)
+    """Values that cannot be used and stop nothing, as in keepalived."""
+    without_effect: dict[str, str] = field(default_factory=dict)
+    """Option as given -> why it changes nothing."""
     extra_words: list[str] = field(default_factory=list)
 
 
@@ -117,15 +166,18 @@ def parse(argv: list[str], version: str) -> DaemonOptions:  # noqa: C901 - one c
     only_vrrp = only_check = False
     for flag, value in pairs:
         name = _NAMES.get(flag, flag.removeprefix("--"))
-        if name in _WITHOUT_EFFECT:
-            found.without_effect.append(f"{flag} {value}".strip())
-        elif name in ("use-file", "pid", "vrrp_pid", "checkers_pid", "bfd_pid", "config-id", "run-dir"):
+        if name in WITHOUT_EFFECT:
+            found.without_effect[f"{flag} {value}".strip()] = WITHOUT_EFFECT[name]
+        elif name in _REFUSED:
+            raise UsageError(f"{flag}: {_REFUSED[name]}")
+        elif name in ("use-file", "pid", "vrrp_pid", "checkers_pid", "bfd_pid", "config-id", "run-dir",
+                      "namespace"):  # fmt: skip
             if not value:
                 raise UsageError(f"option {flag} needs an argument; see pykeepalived --help")
             target = {
                 "use-file": "config", "pid": "pid_file", "vrrp_pid": "vrrp_pid_file",
                 "checkers_pid": "checkers_pid_file", "bfd_pid": "bfd_pid_file",
-                "config-id": "config_id", "run-dir": "run_dir",
+                "config-id": "config_id", "run-dir": "run_dir", "namespace": "namespace",
             }[name]  # fmt: skip
             setattr(found, target, value)
         elif name == "vrrp":
@@ -138,6 +190,16 @@ def parse(argv: list[str], version: str) -> DaemonOptions:  # noqa: C901 - one c
             found.config_test, found.config_test_log = True, value or None
         elif name == "log-format":
             found.log_format = _choice(flag, value, ("auto", "text", "json"))
+            found.given_log_format = True
+        elif name == "umask":
+            found.umask = _umask(flag, value, found)
+        elif name == "log-facility":
+            if value in _FACILITIES:
+                found.syslog_facility = _FACILITIES[value]
+            else:
+                found.complaints.append(
+                    f"{flag} {value}: no facility of that name; use 0..7, local0..local7, user or daemon"
+                )
         elif name == "log-level":
             found.log_level = _choice(flag, value, ("debug", "info", "warning", "error"))
         elif name == "help":
@@ -150,7 +212,8 @@ def parse(argv: list[str], version: str) -> DaemonOptions:  # noqa: C901 - one c
             found.show = f"{SIGNALS[value]}\n"
         else:
             target, setting = {
-                "all": ("all_workers", True), "log-console": ("console", True),
+                "all": ("all_workers", True), "all-config": ("all_config", True),
+                "log-console": ("console", True),
                 "dont-fork": ("foreground", True), "dump-conf": ("dump", True),
                 "dont-release-vrrp": ("release_vips", False),
                 "dont-release-ipvs": ("dont_release_ipvs", True),
@@ -160,6 +223,20 @@ def parse(argv: list[str], version: str) -> DaemonOptions:  # noqa: C901 - one c
     if only_vrrp != only_check:  # given both, keepalived starts both as well
         found.vrrp, found.checkers = only_vrrp, only_check
     return found
+
+
+def _umask(flag: str, value: str, found: DaemonOptions) -> int | None:
+    """As C has numbers: 022, 0x12 or 18."""
+    text = value.strip().lower()
+    octal = len(text) > 1 and text[0] == "0" and text[1:].isdigit()
+    try:
+        number = int(text, 8 if octal else 0)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 0o777:
+        found.complaints.append(f"{flag} {value}: not a file creation mask; use 0 to 0777")
+        return None
+    return number
 
 
 def _choice(flag: str, value: str, allowed: tuple[str, ...]) -> str:

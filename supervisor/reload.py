@@ -17,8 +17,9 @@ from bus import codec
 from supervisor import boxes, policy
 from supervisor.loader import WALL_LIMIT_S, Loaded, Loader, Manifest, empty_slices
 from supervisor.table import Process, describe_exit
+from worker import log
 from worker.clock import boottime
-from worker.control import Abort, Apply, Prepare, make_slice
+from worker.control import Abort, Apply, LogLevel, Prepare, make_slice
 
 if TYPE_CHECKING:
     from supervisor.daemon import Supervisor
@@ -39,6 +40,7 @@ class Generation:
         self.records = dict(manifest.records)
         self.capabilities = {role: tuple(names.split()) for role, names in manifest.capabilities.items()}
         self.child_wait_time_s = manifest.child_wait_time_s
+        self.log_format = manifest.log_format
         self.summary = manifest.summary
 
     def copy(self, number: int) -> Generation:
@@ -48,6 +50,7 @@ class Generation:
         other.capabilities, other.summary = self.capabilities, self.summary
         other.records = self.records
         other.child_wait_time_s = self.child_wait_time_s
+        other.log_format = self.log_format
         return other
 
     def close(self) -> None:
@@ -254,6 +257,7 @@ class Reload:
             old.close()
         self.owner.reporter.generation = self.current.number
         self.owner.reporter.reload_step("committed", self.current.number, self.current.number)
+        self._use_log_format(old)
         for role in policy.START_ORDER:
             row = self.owner.table[role]
             if role not in self.current.slices:
@@ -271,6 +275,16 @@ class Reload:
                     row.kill("the new configuration needs a larger black box")
         attempt.steps = [step for step in policy.APPLY_ORDER if step[0] in self.current.slices]
         self._next_step()
+
+    def _use_log_format(self, old: Generation) -> None:
+        """Write records as the generation in force says; a worker that starts now has it from us."""
+        if self.owner.options.given_log_format or old.log_format == self.current.log_format:
+            return
+        form = self.current.log_format or self.owner.options.log_format
+        log.set_form(form)
+        for row in self.owner.table.values():
+            if row.channel is not None:
+                row.channel.send(LogLevel(form=form))
 
     def _next_step(self) -> None:
         attempt = self.attempt
@@ -321,10 +335,12 @@ class Reload:
         self.highest += 1
         attempt.rolling_back = True
         new = attempt.old.copy(self.highest)
+        refused = self.current
         self.owner.reporter.reload_step("rolled_back", self.current.number, new.number, why, (why,))
         self.current.close()
         self.current = new
         self.owner.reporter.generation = new.number
+        self._use_log_format(refused)
         for row in self._participants(new):
             self._prepare(row, new)
         attempt.told = None

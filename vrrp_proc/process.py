@@ -244,7 +244,7 @@ class VrrpWorker:
             self._voice.epoch(message.epoch)
         elif isinstance(message, LogLevel):
             with contextlib.suppress(ValueError):
-                logging.set_level(message.level)
+                logging.adjust(message.level, message.form)
 
     def _prepare(self, generation: int, payload: bytes) -> str | None:
         """Parse and check; touch nothing. Returns why it is refused."""

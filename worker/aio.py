@@ -96,7 +96,7 @@ class _Runner:
                     self.ended.set()
                 elif isinstance(message, LogLevel):
                     with contextlib.suppress(ValueError):
-                        logging.set_level(message.level)
+                        logging.adjust(message.level, message.form)
                 else:
                     self.inbox.put_nowait(message)
         except ControlClosed:

@@ -95,7 +95,10 @@ class Stop(Message):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLevel(Message):
     KIND: ClassVar[str] = "log_level"
-    level: str
+    level: str = ""
+    """Empty: as it is."""
+    form: str = ""
+    """What records look like: auto, text or json; empty: as it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

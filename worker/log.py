@@ -37,6 +37,7 @@ class Sink:
         self._fd = -1
         self._is_socket = False
         self._syslog: socket.socket | None = None
+        self.facility = _SYSLOG_DAEMON
         self.terminal = False
 
     def open_descriptor(self, fd: int) -> None:
@@ -78,7 +79,7 @@ class Sink:
             if not self._put(line.encode("utf-8", "backslashreplace") + b"\n"):
                 self.lost += 1
         if self._syslog is not None:
-            priority = _SYSLOG_DAEMON * 8 + _SYSLOG_SEVERITY.get(level, 6)
+            priority = self.facility * 8 + _SYSLOG_SEVERITY.get(level, 6)
             with contextlib.suppress(OSError):
                 self._syslog.send(f"<{priority}>{identity}[{os.getpid()}]: {line}".encode()[:8192])
 
@@ -106,21 +107,43 @@ _threshold = 20
 _json = True
 
 
-def configure(*, level: str = "info", form: str = "auto", fd: int | None = 2, syslog: bool = False) -> None:
-    """Set up the process's logging. form: auto (text on a terminal, else JSON), text, json."""
-    global _json
+def configure(
+    *,
+    level: str = "info",
+    form: str = "auto",
+    fd: int | None = 2,
+    syslog: bool = False,
+    facility: int = _SYSLOG_DAEMON,
+) -> None:
+    """Set up the process's logging. form: as ``set_form``; facility: number of syslog's, RFC 5424 table 1."""
     set_level(level)
+    sink.facility = facility
     if fd is not None:
         sink.open_descriptor(fd)
     if syslog:
         sink.open_syslog()
-    _json = form == "json" or (form == "auto" and not sink.terminal)
+    set_form(form)
     structlog.configure(
         processors=[_drop_below, structlog.contextvars.merge_contextvars, _stamp, _exception, _emit],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=_Nothing,
         cache_logger_on_first_use=False,
     )
+
+
+def set_form(form: str) -> None:
+    """What records look like from now on: auto (text on a terminal, else JSON), text, json."""
+    global _json
+    _json = form == "json" or (form == "auto" and not sink.terminal)
+
+
+def adjust(level: str = "", form: str = "") -> None:
+    """What an operator or a new configuration asks for at run time; empty: as it is. ValueError as
+    ``set_level``."""
+    if form:
+        set_form(form)
+    if level:
+        set_level(level)
 
 
 def set_level(level: str) -> None:

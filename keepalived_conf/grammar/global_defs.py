@@ -13,9 +13,22 @@ from keepalived_conf.grammar.global_vrrp import VRRP_ROWS
 from keepalived_conf.grammar.schema import Effect, Keyword, Type, block_of, field_of, opens
 from keepalived_conf.model import GlobalDefs
 
+OWN_ROWS = (
+    Keyword(
+        name="log_format",
+        type=Type.CHOICE,
+        choices=("text", "json"),
+        help="What log records look like, unless --log-format says it",
+        default="text on a terminal, else json",
+        worker="supervisor",
+        extension=True,
+    ),
+)
+"""Ours: only on @pykeepalived lines."""
+
 GLOBAL_DEFS = block_of(
     "global_defs",
-    (*PROCESS_ROWS, *SCRIPT_ROWS, *MAIL_ROWS, *SNMP_ROWS, *VRRP_ROWS, *LVS_ROWS, *BFD_ROWS),
+    (*PROCESS_ROWS, *SCRIPT_ROWS, *MAIL_ROWS, *SNMP_ROWS, *VRRP_ROWS, *LVS_ROWS, *BFD_ROWS, *OWN_ROWS),
     model=GlobalDefs,
 )
 

@@ -108,6 +108,9 @@ class GlobalDefs:
     stats_dump_file: str | None = None
     json_dump_file: str | None = None
 
+    log_format: Literal["text", "json"] | None = None
+    """Ours. None: text on a terminal, else json. The command line wins."""
+
     # Scripts, notifications, mail.
     script_user: DefaultScriptUser | None = None
     """None: keepalived_script if there is such a user, else the user of the daemon."""

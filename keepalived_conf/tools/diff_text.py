@@ -7,6 +7,7 @@ ipvs: remove real server [10.0.0.4]:80 from [192.0.2.1]:tcp:80
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -214,6 +215,8 @@ def _value(operation: Operation, found: _Found, value: Any) -> str:
     if operation.field.endswith("_cs") and isinstance(value, int):
         return f"{value / 100:g}"
     form = row.form if row is not None and row.field == operation.field else None
+    if form is not None and row is not None and row.repeatable and isinstance(value, tuple):
+        return " ".join(words(one, form) for one in value) or "none"
     return words(value, form)
 
 
@@ -225,14 +228,15 @@ def words(value: Any, form: Form | None = None) -> str:
         return "on" if value else "off"
     if is_block(value) and form is None:
         return "{...}"
-    if form is not None and not isinstance(value, tuple):
-        return " ".join(quoted(word) for word in form.write(value))
+    if form is not None:
+        with contextlib.suppress(TypeError, ValueError, AttributeError):  # else as the model has it
+            return " ".join(quoted(word) for word in form.write(value)) or '""'
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, bytes):
         return value.hex() or '""'
     if isinstance(value, tuple):
-        return " ".join(words(one, form) for one in value) or "none"
+        return " ".join(words(one) for one in value) or "none"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value) if one.repr)
         return " ".join(words(one) for _, one in fields if one not in (None, False, ()))
@@ -251,5 +255,5 @@ def member(thing: Any, step: Step, row: Keyword | None) -> str:
         return "-".join(str(one) for one in dict.fromkeys(thing))
     entry = row.block.entry if row is not None and row.block is not None else None
     if entry is not None and not (row is not None and row.block is not None and row.block.secret):
-        return " ".join(quoted(word) for word in entry.write(thing))
+        return words(thing, entry)
     return step.name if dataclasses.is_dataclass(thing) else words(thing)

@@ -130,5 +130,7 @@ def test_all_keywords_known_to_keepalived_are_accepted_as_known() -> None:
             continue
         assert "unknown-keyword" not in codes(load(f"{path} 1\n"))
     for name, keyword in GLOBAL_DEFS.keywords.items():
+        if keyword.extension:  # ours
+            continue
         end = " {\n}" if keyword.block is not None else " 1"
         assert "unknown-keyword" not in codes(load(f"global_defs {{\n{name}{end}\n}}\n")), name
