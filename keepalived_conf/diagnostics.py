@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from keepalived_conf.model import Place
+from keepalived_conf.model.base import Origin, origins
 
 MAX_DIAGNOSTICS = 1000
 """A broken megabyte must not become a million records; what is left out is counted."""
+
+MAX_STEPS = 8
+"""Steps of ``trace`` that are shown."""
 
 
 class Severity(StrEnum):
@@ -66,6 +70,13 @@ class Diagnostic:
     """Characters the caret underlines."""
     secret: bool = False
     """The source line may hold a secret and is not shown."""
+
+    @property
+    def trace(self) -> tuple[Origin, ...]:
+        """How the text came from ``place`` to where it counts, nearest step first: ``used at`` the line
+        that refers to a parameter of several lines, ``defined at`` the value of one of a single line
+        (``place`` is the reference), ``included from`` the include line of its file."""
+        return tuple(origins(self.place))
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -190,6 +201,7 @@ def render(item: Diagnostic, source_of: SourceOf | None = None) -> str:
     where = f"{item.place}: " if item.place else ""
     lines = [printable(f"{where}{item.severity}: {item.message}")]
     lines.extend(_excerpt(item, source_of))
+    lines.extend(printable(f"    {step.how} {step.place}") for step in item.trace[:MAX_STEPS])
     if item.hint:
         lines.append(printable(f"    hint: {item.hint}"))
     return "\n".join(lines)
