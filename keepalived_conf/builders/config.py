@@ -41,18 +41,19 @@ def build(nodes: list[Node], diagnostics: Diagnostics, names: NamesOf | None = N
     for statement in root.statements.get("global_defs", ()):
         reader.into(defs, statement.body or [], GLOBAL_DEFS)
     globals_ = build_globals(root, defs, reader)
-    trackers = build_trackers(reader, root)
-    routing = build_routing(reader, root, globals_)
-    groups = build_groups(reader, root)
-    interfaces = build_interfaces(reader, root)
     bfd = build_bfd(reader, root)
-    vrrp = VrrpBuilder(reader, globals_, vrrp_defaults(globals_, defs))
+    trackers = build_trackers(reader, root, bfd.bfd_instances)
+    routing = build_routing(reader, root, globals_)
+    groups = build_groups(reader, root, trackers, globals_)
+    interfaces = build_interfaces(reader, root)
+    vrrp = VrrpBuilder(reader, globals_, vrrp_defaults(globals_, defs), trackers)
     lvs = LvsBuilder(reader, log_all_failures=bool(defs.get("checker_log_all_failures", False)))
-    for keyword, statement in root.blocks:
+    for order, (keyword, statement) in enumerate(root.blocks):
         if keyword.name == "vrrp_instance":
-            vrrp.instance(statement)
+            vrrp.instance(statement, order)
         elif keyword.name == "virtual_server":
             lvs.virtual_server(statement)
+    vrrp.complete(groups.sync_groups)
     vrrp.check_conflicts()
     static_rules, instances = number_rules(reader, root, routing.static_rules, vrrp.instances)
     if reader.script_place is not None and not reader.script_security:
@@ -72,7 +73,7 @@ def build(nodes: list[Node], diagnostics: Diagnostics, names: NamesOf | None = N
             static_addresses=routing.static_addresses,
             static_routes=routing.static_routes,
             static_rules=static_rules,
-            sync_groups=groups.sync_groups,
+            sync_groups=vrrp.sync_groups,
             garp_groups=groups.garp_groups,
             linkbeat_interfaces=interfaces.linkbeat_interfaces,
             interface_delays=interfaces.interface_delays,

@@ -6,69 +6,122 @@ the wire. What cannot be run safely (no id, same id twice, version 3 without add
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable
+from typing import Any, Literal
 
-from keepalived_conf.builders.entries import BadEntryError, unicast_peer, virtual_address
-from keepalived_conf.builders.reader import Read, Reader
+from keepalived_conf.builders.entries import BadEntryError, virtual_address
+from keepalived_conf.builders.groups import Member, assign_members, drop_weights_of_owners
+from keepalived_conf.builders.reader import Reader
+from keepalived_conf.builders.trackers import Trackers
+from keepalived_conf.builders.tracks import Tracks, tracks
+from keepalived_conf.builders.vrrp_auth import Auth, authentication
 from keepalived_conf.builders.vrrp_defaults import VrrpDefaults
+from keepalived_conf.builders.vrrp_draft import OWNER_PRIORITY, Draft
+from keepalived_conf.builders.vrrp_scan import Scan, scan, wants_unicast
+from keepalived_conf.builders.vrrp_timing import (
+    accepts,
+    advert_int_cs,
+    answers,
+    election,
+    preemption,
+)
+from keepalived_conf.builders.vrrp_tracks import effective_tracks
+from keepalived_conf.builders.vrrp_vmac import link
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar.vrrp_instance import AUTHENTICATION, VRRP_INSTANCE
 from keepalived_conf.model import (
     Family,
     GlobalDefs,
-    IpAddress,
     Place,
-    Places,
+    SyncGroup,
     UnicastPeer,
     VirtualAddress,
     VrrpInstance,
 )
-from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
 
-AUTH_PASS_BYTES = 8
 ADVERTISED_MAX = 255
 """Count IPvX Addr is one octet (RFC 9568 section 5.2.5)."""
-ADVERT_INT_MAX_V3_CS = 4095
-OWNER_PRIORITY = 255
-DEFAULT_PRIORITY = 100
-
-T = TypeVar("T")
+MTU_BYTES = 1500
+"""Of the interface, as long as nobody has looked: what an advert must fit in."""
+_HEADERS_BYTES = {4: 14 + 20 + 8, 6: 14 + 40 + 8}
+"""Ethernet, IP and VRRP, as keepalived counts them."""
+_ADDRESS_BYTES = {4: 4, 6: 16}
+_AUTH_FIELD_BYTES = 8
+"""Behind the addresses in version 2 (RFC 3768 section 5.3.10)."""
 
 
 class VrrpBuilder:
-    def __init__(self, reader: Reader, globals_: GlobalDefs, defaults: VrrpDefaults) -> None:
+    """Reads instances one by one; ``complete`` makes them when all are known."""
+
+    def __init__(
+        self, reader: Reader, globals_: GlobalDefs, defaults: VrrpDefaults, trackers: Trackers
+    ) -> None:
         self.reader = reader
         self.diagnostics: Diagnostics = reader.diagnostics
         self.globals = globals_
         self.defaults = defaults
+        self.trackers = trackers
         self.instances: list[VrrpInstance] = []
-        self._names: dict[str, Place] = {}
+        self.sync_groups: tuple[SyncGroup, ...] = ()
+        """Complete."""
+        self.link_names: dict[str, tuple[str, Place]] = {}
+        """Interface of a VMAC or ipvlan -> (instance, where)."""
+        self._drafts: dict[str, _Instance] = {}
+        self._lvs_sync: Place | None = None
 
-    def instance(self, statement: Statement) -> None:
-        """Add the instance of one vrrp_instance block, or say why it cannot be."""
-        if len(statement.words) < 2:
+    def instance(self, statement: Statement, order: int) -> None:
+        """Read one vrrp_instance block, the ``order``-th block of the top level."""
+        if len(statement.words) != 2:
             self.diagnostics.error(
-                statement.place,
+                statement.place if len(statement.words) < 2 else statement.place_of(2),
                 "no-name",
-                "vrrp_instance has no name; the block is ignored",
+                "vrrp_instance needs one name; the block is ignored",
                 hint="write: vrrp_instance NAME {",
+                width=len(statement.words[0].text) if len(statement.words) < 2 else 1,
             )
             return
         name = statement.words[1].text
-        if name in self._names:
+        before = self._drafts.get(name)
+        if before is not None:
+            first = before.draft.statement.place_of(1)
             self.diagnostics.error(
                 statement.place_of(1),
                 "duplicate-name",
-                f"vrrp_instance {name} is already defined at {self._names[name]}; this block is ignored",
+                f"vrrp_instance {name} is already defined at {first}; this block is ignored",
                 hint="give it another name",
                 width=len(name),
             )
             return
-        self._names[name] = statement.place_of(1)
-        _Instance(self, name, statement).complete()
+        self._drafts[name] = _Instance(self, Draft(self.reader, name, statement, order))
+
+    def complete(self, sync_groups: tuple[SyncGroup, ...]) -> None:
+        """Instances with their defaults, and groups with the members there are."""
+        members = {
+            name: Member(state=one.scan.state, priority=one.draft.read.get("priority"))
+            for name, one in self._drafts.items()
+        }
+        groups = assign_members(self.reader, sync_groups, members)
+        group_of = {name: group for group in groups for name in group.members}
+        for name, one in self._drafts.items():
+            one.complete(group_of.get(name))
+        owners = frozenset(one.name for one in self.instances if one.priority == OWNER_PRIORITY)
+        self.sync_groups = drop_weights_of_owners(self.reader, groups, owners)
+
+    def lvs_sync(self, draft: Draft) -> str | None:
+        """lvs_sync_daemon_interface: the first in the file counts, and one in global_defs before all."""
+        interface: str | None = draft.read.get("lvs_sync_daemon_interface")
+        if interface is None:
+            return None
+        if self._lvs_sync is not None or self.globals.lvs_sync_daemon is not None:
+            draft.error(
+                "lvs_sync_daemon_interface",
+                "written-twice",
+                "there is an interface for the IPVS synchronisation already; the line is ignored",
+                hint="take it out, and write lvs_sync_daemon in global_defs",
+            )
+            return None
+        self._lvs_sync = draft.place("lvs_sync_daemon_interface")
+        return interface
 
     def check_conflicts(self) -> None:
         """The same id twice where packets could not tell them apart is fatal."""
@@ -101,144 +154,175 @@ class VrrpBuilder:
 class _Instance:
     """One block on its way to a VrrpInstance."""
 
-    def __init__(self, builder: VrrpBuilder, name: str, statement: Statement) -> None:
+    def __init__(self, builder: VrrpBuilder, draft: Draft) -> None:
         self.builder = builder
-        self.diagnostics = builder.diagnostics
-        self.name = name
-        self.statement = statement
-        self.read = builder.reader.block(statement, VRRP_INSTANCE)
-        self.places: Places = self.read.places
+        self.draft = draft
+        self.diagnostics = draft.diagnostics
+        self.read = draft.read
+        self.interface = self._interface()
+        self.scan: Scan = scan(draft, self._addresses())
+        self.tracks: Tracks = tracks(draft.reader, builder.trackers, draft.read, draft.name, draft.order)
 
-    # --- messages -----------------------------------------------------------------------------
-
-    def _place(self, keyword: str) -> Place:
-        return self.places.get(keyword) or self.statement.place
-
-    def _error(
-        self,
-        keyword: str,
-        code: str,
-        message: str,
-        *,
-        hint: str = "",
-        fatal: bool = False,
-        keepalived: KeepalivedClass = KeepalivedClass.GENERAL_ERROR,
-    ) -> None:
-        width = len(keyword) if keyword in self.places else len("vrrp_instance")
-        self.diagnostics.error(
-            self._place(keyword),
-            code,
-            f"({self.name}) {message}",
-            hint=hint,
-            fatal=fatal,
-            keepalived=keepalived,
-            width=width,
+    def _interface(self) -> str:
+        """Name of its interface; empty without a usable one."""
+        interface: str = self.read.get("interface", "")
+        if interface != "lo":
+            return interface
+        self.draft.error(
+            "interface",
+            "loopback",
+            "VRRP cannot run on the loopback interface; it is ignored",
+            hint="name the interface that carries the adverts",
         )
+        return ""
+
+    def _addresses(self) -> dict[int, VirtualAddress]:
+        """id of a line of virtual_ipaddress(_excluded) -> its address; bad lines are reported, left out."""
+        found: dict[int, VirtualAddress] = {}
+        for keyword in ("virtual_ipaddress", "virtual_ipaddress_excluded"):
+            for statement in self.read.statements.get(keyword, ()):
+                for entry in statement.statements():
+                    one = self._address(entry, keyword)
+                    if one is not None:
+                        found[id(entry)] = one
+        return found
+
+    def _address(self, entry: Statement, keyword: str) -> VirtualAddress | None:
+        if not entry.words:
+            return None
+        if entry.body is not None:
+            self.draft.error_at(entry, 0, "unexpected-block", f"an entry of {keyword} takes no block")
+            return None
+        try:
+            return virtual_address(entry, self.interface, self._entry_note)
+        except BadEntryError as bad:
+            message = f"{keyword}: {bad}; the entry is ignored"
+            self.draft.error_at(entry, bad.index, "invalid-entry", message)
+            return None
+
+    def _entry_note(self, entry: Statement, index: int, message: str, *, known: bool) -> None:
+        word = entry.words[index].text
+        if not known:
+            self.draft.error_at(entry, index, "unknown-word", message)
+        elif self.diagnostics.first_time("no-effect-yet", f"address {word}"):
+            self.diagnostics.note(entry.place_of(index), "no-effect-yet", message, width=len(word))
 
     # --- completion ------------------------------------------------------------------------------
 
-    def complete(self) -> None:
-        read = self.read
+    def complete(self, group: SyncGroup | None) -> None:
+        """Add the instance, or say why it cannot be."""
+        draft, read, found, builder = self.draft, self.read, self.scan, self.builder
+        defaults, globals_ = builder.defaults, builder.globals
         vrid = read.get("virtual_router_id")
         if vrid is None:
-            self._error(
+            draft.error(
                 "virtual_router_id",
                 "no-virtual-router-id",
                 "the virtual_router_id must be set",
                 hint="write virtual_router_id and a number from 1 to 255",
                 fatal=True,
             )
-        interface = read.get("interface", "")
-        self._check_interface(interface)
-        listed, excluded = self._addresses(interface)
-        peers = self._peers()
-        family = self._family(listed, peers)
-        listed = self._of_family(listed, family)
-        peers = self._peers_of_family(peers, family)
-        version = self._version(family)
-        source = self._source(family)
-        state, priority = self._state_and_priority()
-        preempt, preempt_delay_s = self._preemption(state, priority)
-        listed, excluded = self._limit(listed, excluded)
-        self._check_presence(listed, excluded, version)
-        self._check_unicast(peers)
-        destination = self._of_family_or_none("mcast_dst_ip", family)
-        if destination is not None and not destination.is_multicast:
-            self._error(
+        self._check_interface()
+        strict = bool(read.get("strict_mode", globals_.vrrp_strict))
+        family: Family = found.family or 4
+        version = self._version(family, strict=strict)
+        ttl = self._unicast_ttl()
+        state, priority = election(draft, found, strict_mode=strict)
+        auth = authentication(
+            draft, strict=strict, version=version, family=family, state=state, priority=priority
+        )
+        if auth.clears_master:
+            state = "BACKUP"
+        self._check_unicast(strict=strict)
+        on = link(draft, found, builder.link_names, interface=self.interface, strict=strict)
+        self._check_first_address(family, strict=strict)
+        listed, excluded = self._limit(family, version, auth)
+        waiting = preemption(draft, found, state=state, priority=priority, strict_mode=strict)
+        accept = accepts(draft, found, priority=priority, version=version, strict_mode=strict)
+        destination = found.mcast_dst_ip
+        if destination is not None and found.peers:
+            draft.error(
                 "mcast_dst_ip",
-                "not-multicast",
-                f"mcast_dst_ip {destination} is not a multicast address; it is ignored",
-                hint="for unicast write unicast_peer { ... }",
+                "mcast-with-unicast",
+                "mcast_dst_ip does not go with unicast_peer; it is ignored",
+                hint="take one of them out",
             )
             destination = None
+        resolved = answers(draft, defaults, priority=priority, strict_mode=strict)
+        interval_cs = advert_int_cs(draft, version)
+        no_address = self._no_address_is_meant(strict=strict)
+        self._check_presence(listed, excluded, version, strict=strict, meant=no_address)
+        followed = effective_tracks(
+            draft, self.tracks, interface=self.interface, priority=priority, group=group
+        )
         if vrid is None:
             return
-        common = self.builder.defaults
-        delay = read.get("garp_master_delay", common.garp_master_delay_s)
-        repeat = read.get("garp_master_repeat", common.garp_master_repeat)
-        self.builder.instances.append(
+        builder.instances.append(
             VrrpInstance(
-                name=self.name,
-                interface=interface,
+                name=draft.name,
+                interface=self.interface,
                 virtual_router_id=vrid,
                 family=family,
                 version=version,
                 state=state,
                 priority=priority,
-                advert_int_cs=self._advert_int_cs(version),
+                advert_int_cs=interval_cs,
                 virtual_addresses=tuple(listed),
                 virtual_addresses_excluded=tuple(excluded),
-                preempt=preempt,
-                preempt_delay_s=preempt_delay_s,
-                source_address=source,
+                preempt=waiting.preempt,
+                preempt_delay_s=waiting.delay_s,
+                source_address=found.source,
                 mcast_dst_ip=destination,
-                unicast_peers=tuple(peers),
-                unicast_ttl=self._unicast_ttl(peers),
-                check_unicast_src=bool(peers)
-                and (
-                    read.get("check_unicast_src", common.check_unicast_src)
-                    or any(peer.min_ttl is not None or peer.max_ttl is not None for peer in peers)
-                ),
-                auth_pass=self._auth_pass(version),
-                garp_master_delay_s=delay,
-                garp_master_repeat=repeat,
-                garp_master_refresh_s=read.get("garp_master_refresh", common.garp_master_refresh_s),
+                unicast_peers=tuple(found.peers),
+                unicast_ttl=ttl,
+                check_unicast_src=self._check_unicast_src(found.peers),
+                auth_pass=auth.secret if auth.kind == "PASS" else None,
+                garp_master_delay_s=read.get("garp_master_delay", defaults.garp_master_delay_s),
+                garp_master_repeat=read.get("garp_master_repeat", defaults.garp_master_repeat),
+                garp_master_refresh_s=self._garp_refresh_s(),
                 garp_master_refresh_repeat=read.get(
-                    "garp_master_refresh_repeat", common.garp_master_refresh_repeat
+                    "garp_master_refresh_repeat", defaults.garp_master_refresh_repeat
                 ),
-                garp_lower_prio_delay_s=_first(
-                    read.get("garp_lower_prio_delay"), common.garp_lower_prio_delay_s, delay
-                ),
-                garp_lower_prio_repeat=_first(
-                    read.get("garp_lower_prio_repeat"), common.garp_lower_prio_repeat, repeat
-                ),
-                down_timer_adverts=read.get("down_timer_adverts", common.down_timer_adverts),
-                lower_prio_no_advert=read.get("lower_prio_no_advert", common.lower_prio_no_advert),
-                higher_prio_send_advert=read.get("higher_prio_send_advert", common.higher_prio_send_advert),
-                owner_ignore_adverts=self._owner_ignore_adverts(priority),
-                v3_checksum_as_v2=read.get("v3_checksum_as_v2", common.v3_checksum_as_v2),
-                skip_check_adv_addr=read.get("skip_check_adv_addr", common.skip_check_adv_addr),
+                v3_checksum_as_v2=read.get("v3_checksum_as_v2", defaults.v3_checksum_as_v2),
+                skip_check_adv_addr=read.get("skip_check_adv_addr", defaults.skip_check_adv_addr),
                 dont_track_primary=read.get("dont_track_primary", False),
-                places=self.places,
+                auth_ah=auth.secret if auth.kind == "AH" else None,
+                auth_hmac=auth.hmac,
+                strict_mode=strict,
+                accept=accept,
+                no_virtual_ipaddress=no_address,
+                use_vmac=on.vmac,
+                use_ipvlan=on.ipvlan,
+                vmac_xmit_base=on.xmit_base,
+                promote_secondaries=on.promote_secondaries,
+                vrf=on.vrf,
+                track_interface=followed.track_interface,
+                track_script=followed.track_script,
+                track_file=followed.track_file,
+                track_process=followed.track_process,
+                track_bfd=followed.track_bfd,
+                track_src_ip=found.source is not None and read.get("track_src_ip", False),
+                linkbeat_use_polling=bool(self.interface) and read.get("linkbeat_use_polling", False),
+                smtp_alert=self._smtp_alert(),
+                notify_priority_changes=self._notify_priority_changes(group),
+                lvs_sync_daemon_interface=builder.lvs_sync(draft),
+                timer_expired_backup=waiting.timer_expired_backup,
+                garp_extra_if=read.get("garp_extra_if", globals_.vrrp_garp_extra_if),
+                kernel_rx_buf_size_bytes=read.get("kernel_rx_buf_size"),
+                places=draft.places,
+                **resolved,
+                **{name: read.get(name, default) for name, default in _AS_WRITTEN.items()},
             )
         )
 
-    def _check_interface(self, interface: str) -> None:
-        if interface == "lo":
-            self._error(
-                "interface",
-                "loopback",
-                "VRRP cannot run on the loopback interface",
-                fatal=True,
-                hint="name the interface that carries the adverts",
-            )
-        if interface:
+    def _check_interface(self) -> None:
+        if self.interface:
             return
-        source = self.read.get("unicast_src_ip")
-        if source is not None and not source.is_link_local:
+        source = self.scan.source
+        if wants_unicast(self.draft) and source is not None and not source.is_link_local:
             return
-        if self.read.refused & {"interface", "unicast_src_ip"}:
-            self._error(
+        if self.read.refused & {"interface", "unicast_src_ip", "mcast_src_ip"}:
+            self.draft.error(
                 "interface",
                 "no-interface",
                 "there is no usable interface",
@@ -246,7 +330,7 @@ class _Instance:
                 hint="mend the interface line",
             )
             return
-        self._error(
+        self.draft.error(
             "interface",
             "no-interface",
             "the interface must be set",
@@ -254,366 +338,173 @@ class _Instance:
             hint="write interface and its name (only unicast with unicast_src_ip works without)",
         )
 
-    def _version(self, family: Family) -> Literal[2, 3]:
-        written = self.read.get("version")
-        if written is not None:
-            return 3 if written == "3" else 2
-        if family == 6:
+    def _version(self, family: Family, *, strict: bool) -> Literal[2, 3]:
+        written = self.scan.version
+        if family == 6 and written == 2 and strict:
+            self.draft.error(
+                "version",
+                "strict-mode",
+                "strict mode: IPv6 needs version 3; it is taken",
+                hint="write version 3",
+            )
             return 3
-        return self.builder.defaults.version or 2
+        if written is not None:
+            return 3 if written == 3 else 2
+        return 3 if family == 6 else self.builder.defaults.version or 2
 
-    def _state_and_priority(self) -> tuple[Literal["MASTER", "BACKUP"], int]:
-        written = self.read.get("state")
-        priority = self.read.get("priority")
-        if priority is None:
-            owner = written == "MASTER" and "priority" not in self.read.refused
-            priority = OWNER_PRIORITY if owner else DEFAULT_PRIORITY
-            if owner:
-                self.diagnostics.warning(
-                    self._place("state"),
-                    "owner-by-state",
-                    f"({self.name}) state MASTER without priority makes it the address owner (priority 255)",
-                    hint="write a priority",
-                    width=len("state"),
-                )
-        if written is None:
-            owner = priority == OWNER_PRIORITY and "state" not in self.read.refused
-            written = "MASTER" if owner else "BACKUP"
-        return ("MASTER" if written == "MASTER" else "BACKUP"), priority
+    # --- unicast ---------------------------------------------------------------------------------
 
-    def _preemption(self, state: str, priority: int) -> tuple[bool, float]:
-        preempt = not self.read.get("nopreempt", False)
-        if not preempt and self._written_later("preempt", "nopreempt"):
-            preempt = True
-        delay_s = float(self.read.get("preempt_delay", 0.0))
-        if not preempt and state == "MASTER":
-            self._error(
-                "nopreempt",
-                "nopreempt-cleared",
-                "nopreempt does not work with initial state MASTER; it is cleared",
-                hint="write state BACKUP on every node",
-            )
-            preempt = True
-        elif not preempt and priority == OWNER_PRIORITY:
-            self._error(
-                "nopreempt",
-                "nopreempt-cleared",
-                "nopreempt does not work with priority 255; it is cleared",
-                hint="use a priority below 255",
-            )
-            preempt = True
-        if delay_s and state == "MASTER":
-            self._error(
-                "preempt_delay",
-                "preempt-delay-cleared",
-                "preempt_delay does not work with initial state MASTER; it is cleared",
-                hint="write state BACKUP on every node",
-            )
-            delay_s = 0.0
-        elif delay_s and not preempt:
-            self._error(
-                "preempt_delay",
-                "preempt-delay-cleared",
-                "preempt_delay does not work with nopreempt; it is cleared",
-                hint="write one of the two",
-            )
-            delay_s = 0.0
-        return preempt, delay_s
-
-    def _written_later(self, one: str, other: str) -> bool:
-        first, second = self.places.get(one), self.places.get(other)
-        return (
-            first is not None
-            and second is not None
-            and ((first.file, first.line, first.column) > (second.file, second.line, second.column))
-        )
-
-    def _advert_int_cs(self, version: int) -> int:
-        written_s = float(self.read.get("advert_int", 1.0))
-        if version == 2:
-            interval_cs = max(100, math.floor(written_s + 0.5) * 100)
-            if interval_cs != round(written_s * 100, 6):
-                self._error(
-                    "advert_int",
-                    "advert-int-rounded",
-                    f"advert_int {written_s:g}: version 2 knows whole "
-                    f"seconds only; {interval_cs // 100} is taken",
-                    hint="write version 3 for shorter intervals",
-                )
-            return interval_cs
-        interval_cs = math.floor(written_s * 100 + 0.5)
-        if interval_cs > ADVERT_INT_MAX_V3_CS:
-            self._error(
-                "advert_int",
-                "advert-int-rounded",
-                f"advert_int {written_s:g} is more than version 3 can say; 40.95 is taken",
-                hint="write at most 40.95",
-            )
-            return ADVERT_INT_MAX_V3_CS
-        if interval_cs != round(written_s * 100, 6):
-            self._error(
-                "advert_int",
-                "advert-int-rounded",
-                f"advert_int {written_s:g} is rounded to {interval_cs / 100:g} (10 ms steps)",
-            )
-        return max(1, interval_cs)
-
-    def _auth_pass(self, version: int) -> bytes | None:
-        blocks = self.read.statements.get("authentication", ())
-        if not blocks:
-            return None
-        read = Read(blocks[0].place)
-        for statement in blocks:
-            self.builder.reader.into(read, statement.body or [], AUTHENTICATION)
-        return self._complete_auth(read, version)
-
-    def _complete_auth(self, read: Read, version: int) -> bytes | None:
-        kind, text = read.get("auth_type"), read.get("auth_pass")
-        if kind is None:
-            if text is not None:
-                self._error(
-                    "authentication",
-                    "no-auth-type",
-                    "auth_pass without auth_type: no authentication is used",
-                    hint="write auth_type PASS",
-                )
-            return None
-        if version == 3:
-            self._error(
-                "authentication",
-                "auth-in-version-3",
-                "version 3 knows no authentication; it is not used",
-                hint="take the authentication block out, or write version 2",
-            )
-            return None
-        if kind == "AH":
-            self._error(
-                "authentication",
-                "auth-ah",
-                "auth_type AH is not supported: adverts are neither signed nor checked",
-                hint="use auth_type PASS on every node",
-                keepalived=KeepalivedClass.OK,
-            )
-            return None
-        if not text:
-            self._error(
-                "authentication",
-                "no-auth-pass",
-                "auth_pass is missing: no authentication is used",
-                hint="write auth_pass and up to eight characters",
-            )
-            return None
-        secret = str(text).encode("utf-8", "surrogateescape")
-        if len(secret) > AUTH_PASS_BYTES:
-            place = read.places.get("auth_pass")
-            self.diagnostics.error(
-                place,
-                "auth-pass-cut",
-                f"({self.name}) auth_pass is longer than {AUTH_PASS_BYTES} "
-                f"bytes; only the first {AUTH_PASS_BYTES} count",
-                hint="shorten it",
-                width=len("auth_pass"),
-            )
-        return secret[:AUTH_PASS_BYTES]
-
-    def _owner_ignore_adverts(self, priority: int) -> bool:
-        wanted = self.read.get("owner_ignore_adverts", self.builder.defaults.owner_ignore_adverts)
-        return bool(wanted) and priority == OWNER_PRIORITY
-
-    # --- addresses -----------------------------------------------------------------------------------
-
-    def _addresses(self, interface: str) -> tuple[list[VirtualAddress], list[VirtualAddress]]:
-        seen: set[tuple[IpAddress, str]] = set()
-        lists: list[list[VirtualAddress]] = []
-        for keyword in ("virtual_ipaddress", "virtual_ipaddress_excluded"):
-            found: list[VirtualAddress] = []
-            for statement in self.read.statements.get(keyword, ()):
-                for entry in statement.statements():
-                    one = self._entry(
-                        entry, keyword, lambda e: virtual_address(e, interface, self._entry_note)
-                    )
-                    if one is None:
-                        continue
-                    key = (one.interface.ip, one.dev)
-                    if key in seen:
-                        self._entry_error(
-                            entry,
-                            0,
-                            "duplicate-address",
-                            f"{one.interface.ip} is listed twice; this entry is ignored",
-                        )
-                        continue
-                    seen.add(key)
-                    found.append(one)
-            lists.append(found)
-        return lists[0], lists[1]
-
-    def _entry(self, entry: Statement, keyword: str, make: Callable[[Statement], T]) -> T | None:
-        if not entry.words:
-            return None
-        if entry.body is not None:
-            self._entry_error(entry, 0, "unexpected-block", f"an entry of {keyword} takes no block")
-            return None
-        try:
-            return make(entry)
-        except BadEntryError as bad:
-            self._entry_error(entry, bad.index, "invalid-entry", f"{keyword}: {bad}; the entry is ignored")
-            return None
-
-    def _entry_error(self, entry: Statement, index: int, code: str, message: str) -> None:
-        width = len(entry.words[index].text) if index < len(entry.words) else 1
-        self.diagnostics.error(entry.place_of(index), code, f"({self.name}) {message}", width=width)
-
-    def _entry_note(self, entry: Statement, index: int, message: str, *, known: bool) -> None:
-        word = entry.words[index].text
-        if not known:
-            self._entry_error(entry, index, "unknown-word", message)
-        elif self.diagnostics.first_time("no-effect-yet", f"address {word}"):
-            self.diagnostics.note(entry.place_of(index), "no-effect-yet", message, width=len(word))
-
-    def _peers(self) -> list[UnicastPeer]:
-        found: list[UnicastPeer] = []
-        for statement in self.read.statements.get("unicast_peer", ()):
-            for entry in statement.statements():
-                peer = self._entry(entry, "unicast_peer", unicast_peer)
-                if peer is None:
-                    continue
-                if any(other.address == peer.address for other in found):
-                    self._entry_error(
-                        entry,
-                        0,
-                        "duplicate-peer",
-                        f"peer {peer.address} is listed twice; this entry is ignored",
-                    )
-                    continue
-                found.append(peer)
-        return found
-
-    def _family(self, listed: list[VirtualAddress], peers: list[UnicastPeer]) -> Family:
-        """Family of the first address in the file; IPv4 without any."""
-        if self.read.get("native_ipv6"):
-            return 6
-        candidates: list[tuple[Place, int]] = []
-        for keyword, found in (
-            ("virtual_ipaddress", listed[0].interface if listed else None),
-            ("unicast_peer", peers[0].address if peers else None),
-            ("unicast_src_ip", self.read.get("unicast_src_ip")),
-            ("mcast_src_ip", self.read.get("mcast_src_ip")),
-        ):
-            if found is not None:
-                candidates.append((self._place(keyword), values.family_of(found)))
-        if not candidates:
-            return 4
-        return 6 if min(candidates, key=lambda c: (c[0].line, c[0].column))[1] == 6 else 4
-
-    def _of_family(self, listed: list[VirtualAddress], family: Family) -> list[VirtualAddress]:
-        kept = []
-        for one in listed:
-            if values.family_of(one.interface) == family:
-                kept.append(one)
-                continue
-            self.diagnostics.error(
-                one.places.get(""),
-                "mixed-families",
-                f"({self.name}) {one.interface.ip} is not IPv{family} as the instance is; it is ignored",
-                hint="write it in virtual_ipaddress_excluded, or in an instance of its own",
-                width=len(str(one.interface.ip)),
-            )
-        return kept
-
-    def _peers_of_family(self, peers: list[UnicastPeer], family: Family) -> list[UnicastPeer]:
-        kept = [peer for peer in peers if values.family_of(peer.address) == family]
-        for peer in peers:
-            if peer not in kept:
-                self._error(
-                    "unicast_peer",
-                    "mixed-families",
-                    f"peer {peer.address} is not IPv{family} as the instance is; it is ignored",
-                )
-        return kept
-
-    def _of_family_or_none(self, keyword: str, family: Family) -> IpAddress | None:
-        found: IpAddress | None = self.read.get(keyword)
-        if found is not None and values.family_of(found) != family:
-            self._error(
-                keyword,
-                "mixed-families",
-                f"{keyword} {found} is not IPv{family} as the instance is; it is ignored",
-            )
-            return None
-        return found
-
-    def _source(self, family: Family) -> IpAddress | None:
-        both = [k for k in ("mcast_src_ip", "unicast_src_ip") if self.read.has(k)]
-        if len(both) == 2 and self._written_later("mcast_src_ip", "unicast_src_ip"):
-            both.reverse()
-        return self._of_family_or_none(both[-1], family) if both else None
-
-    def _limit(
-        self, listed: list[VirtualAddress], excluded: list[VirtualAddress]
-    ) -> tuple[list[VirtualAddress], list[VirtualAddress]]:
-        if len(listed) <= ADVERTISED_MAX:
-            return listed, excluded
-        self._error(
-            "virtual_ipaddress",
-            "too-many-addresses",
-            f"an advert holds at most {ADVERTISED_MAX} addresses; "
-            f"the other {len(listed) - ADVERTISED_MAX} are held but not advertised",
-            hint="write them in virtual_ipaddress_excluded",
-        )
-        return listed[:ADVERTISED_MAX], listed[ADVERTISED_MAX:] + excluded
-
-    def _check_presence(
-        self, listed: list[VirtualAddress], excluded: list[VirtualAddress], version: int
-    ) -> None:
-        if listed or self.read.get("no_virtual_ipaddress"):
-            return
-        if version == 3:
-            self._error(
-                "virtual_ipaddress",
-                "no-address",
-                "version 3 needs at least one virtual_ipaddress",
-                fatal=True,
-                hint="add an address, or write no_virtual_ipaddress if none is meant",
-            )
-        else:
-            more = " (virtual_ipaddress_excluded does not count)" if excluded else ""
-            self.diagnostics.warning(
-                self._place("virtual_ipaddress"),
-                "no-address",
-                f"({self.name}) there is no virtual_ipaddress{more}",
-                hint="add an address",
-                width=len("virtual_ipaddress")
-                if "virtual_ipaddress" in self.places
-                else len("vrrp_instance"),
-                keepalived=KeepalivedClass.WARNING,
-            )
-
-    def _check_unicast(self, peers: list[UnicastPeer]) -> None:
+    def _check_unicast(self, *, strict: bool) -> None:
+        draft, peers = self.draft, self.scan.peers
         if peers:
+            if strict:
+                draft.error(
+                    "unicast_peer",
+                    "unicast-in-strict-mode",
+                    "strict mode allows no unicast: keepalived refuses all instances",
+                    hint="take the peers out, or strict mode",
+                )
             return
-        used = [
-            k
-            for k in ("unicast_peer", "unicast_src_ip", "unicast_ttl", "check_unicast_src")
-            if k in self.places
-        ]
-        if used:
-            self.diagnostics.warning(
-                self._place(used[0]),
-                "unicast-without-peers",
-                f"({self.name}) {used[0]} without any peer in unicast_peer: adverts go out by multicast",
-                hint="list the peers in unicast_peer { ... }",
-                width=len(used[0]),
-                keepalived=KeepalivedClass.DEPRECATED,
-            )
+        keyword = draft.written("unicast_peer", "unicast_src_ip", "check_unicast_src", "old_unicast_checksum")
+        if draft.written("unicast_fault_no_peer") or keyword is None:
+            return
+        draft.warning(
+            keyword,
+            "unicast-without-peers",
+            f"{keyword} without any peer in unicast_peer: adverts go out by multicast",
+            hint="list the peers in unicast_peer { ... }",
+            keepalived=KeepalivedClass.DEPRECATED,
+        )
 
-    def _unicast_ttl(self, peers: list[UnicastPeer]) -> int | None:
+    def _unicast_ttl(self) -> int | None:
         ttl: int | None = self.read.get("unicast_ttl")
-        if ttl is not None and not peers:
-            self._error("unicast_ttl", "unicast-ttl-ignored", "unicast_ttl without unicast_peer is ignored")
+        if ttl is not None and not self.scan.peers:
+            self.draft.error_at_end(
+                "unicast-ttl-ignored",
+                "unicast_ttl without unicast_peer is ignored",
+                hint="list the peers in unicast_peer { ... }, or take it out",
+            )
             return None
         return ttl or None
 
+    def _check_unicast_src(self, peers: list[UnicastPeer]) -> bool:
+        limited = any(peer.min_ttl is not None or peer.max_ttl is not None for peer in peers)
+        wanted = self.read.get("check_unicast_src", self.builder.defaults.check_unicast_src)
+        return bool(peers) and (bool(wanted) or limited)
 
-def _first(*candidates: int | None) -> int:
-    return next(c for c in candidates if c is not None)
+    # --- addresses -------------------------------------------------------------------------------
+
+    def _check_first_address(self, family: Family, *, strict: bool) -> None:
+        listed = self.scan.listed
+        if (
+            family == 6
+            and strict
+            and not self.scan.peers
+            and listed
+            and not listed[0].interface.is_link_local
+        ):
+            self.diagnostics.error(
+                listed[0].places.get(""),
+                "strict-mode",
+                f"({self.draft.name}) strict mode: the first IPv6 address is a link-local one",
+                hint="write the link-local address first",
+                width=len(str(listed[0].interface.ip)),
+            )
+
+    def _limit(
+        self, family: Family, version: int, auth: Auth
+    ) -> tuple[list[VirtualAddress], list[VirtualAddress]]:
+        listed, excluded = self.scan.listed, self.scan.excluded
+        taken = _HEADERS_BYTES[family] + auth.on_wire_bytes
+        if family == 4 and version == 2:
+            taken += _AUTH_FIELD_BYTES
+        most = min(ADVERTISED_MAX, (MTU_BYTES - taken) // _ADDRESS_BYTES[family])
+        if len(listed) <= most:
+            return listed, excluded
+        self.draft.error(
+            "virtual_ipaddress",
+            "too-many-addresses",
+            f"an advert holds at most {most} addresses; "
+            f"the other {len(listed) - most} are held but not advertised",
+            hint="write them in virtual_ipaddress_excluded",
+        )
+        return listed[:most], excluded + listed[most:]
+
+    def _no_address_is_meant(self, *, strict: bool) -> bool:
+        if not self.read.get("no_virtual_ipaddress", False):
+            return False
+        if strict:
+            self.draft.warning(
+                "no_virtual_ipaddress",
+                "strict-mode",
+                "strict mode does not allow no_virtual_ipaddress; it is cleared",
+                hint="take one of the two out",
+                keepalived=KeepalivedClass.WARNING,
+            )
+        return not strict
+
+    def _check_presence(
+        self,
+        listed: list[VirtualAddress],
+        excluded: list[VirtualAddress],
+        version: int,
+        *,
+        strict: bool,
+        meant: bool,
+    ) -> None:
+        if listed or meant:
+            return
+        if version == 3 or strict:
+            self.draft.error(
+                "virtual_ipaddress",
+                "no-address",
+                ("strict mode" if strict else "version 3") + " needs at least one virtual_ipaddress",
+                fatal=True,
+                hint="add an address, or write no_virtual_ipaddress if none is meant",
+            )
+            return
+        self.draft.warning(
+            "virtual_ipaddress",
+            "no-address",
+            "there is no virtual_ipaddress" + (" (excluded ones do not count)" if excluded else ""),
+            hint="add an address",
+            keepalived=KeepalivedClass.WARNING,
+        )
+
+    # --- small ones ------------------------------------------------------------------------------
+
+    def _garp_refresh_s(self) -> int:
+        if "garp_master_refresh" in self.read.refused:
+            return 0
+        return int(self.read.get("garp_master_refresh", self.builder.defaults.garp_master_refresh_s))
+
+    def _smtp_alert(self) -> bool:
+        globals_ = self.builder.globals
+        inherited: Iterable[bool | None] = (
+            self.read.get("smtp_alert"),
+            globals_.smtp_alert_vrrp,
+            globals_.smtp_alert,
+        )
+        return next((bool(one) for one in inherited if one is not None), False)
+
+    def _notify_priority_changes(self, group: SyncGroup | None) -> bool:
+        own: bool | None = self.read.get("notify_priority_changes")
+        if own is None and group is not None:
+            own = group.notify_priority_changes
+        return self.builder.globals.vrrp_notify_priority_changes if own is None else own
+
+
+_AS_WRITTEN: dict[str, Any] = {
+    "use_vmac_addr": False,
+    "unicast_fault_no_peer": False,
+    "old_unicast_checksum": None,
+    "debug": 0,
+    "notify_backup": None,
+    "notify_master": None,
+    "notify_fault": None,
+    "notify_stop": None,
+    "notify_deleted": None,
+    "notify": None,
+    "notify_master_rx_lower_pri": None,
+}
+"""Fields that no other line changes, with their defaults."""

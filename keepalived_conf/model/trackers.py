@@ -57,7 +57,8 @@ class TrackProcess:
     name: str
     process: tuple[str, ...]
     """Path or name, then the parameters that it must have."""
-    param_match: Literal["none", "exact", "initial", "partial"] = "none"
+    param_match: Literal["exact", "initial", "partial"] | None = None
+    """None: parameters are not compared."""
     full_command: bool = False
     """Compare with the whole command line, not with the short name the kernel keeps."""
     weight: Weight = field(default_factory=lambda: Weight(value=0))

@@ -57,8 +57,8 @@ class Vmac:
     """Six octets in lower case with colons, or five: the virtual_router_id is the sixth. None: that of
     RFC 9568 section 7.3."""
     netlink_notify: bool = False
-    group: str | None = None
-    """Interface group, by name or number."""
+    group: int | None = None
+    """Interface group."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ class Ipvlan:
     """Its own address, and the source of adverts unless another one is written."""
     mode: Literal["bridge", "private", "vepa"] | None = None
     """None: bridge."""
-    group: str | None = None
+    group: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
