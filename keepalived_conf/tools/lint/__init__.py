@@ -85,11 +85,9 @@ def _single(view: View, result: LoadResult, host: Host | None) -> Iterator[Findi
         yield from rule(view)
     yield from rules_text.extension_mistyped(result.sources)
     if host is not None:
-        yield from rules_host.programs(view, host)
+        for ask in rules_host.RULES:
+            yield from ask(view, host)
         yield from rules_host.files(view, host, result.sources)
-        yield from rules_host.key_files(view, host)
-        yield from rules_host.network(view, host)
-        yield from rules_host.multicast_in_cloud(view, host)
 
 
 def _unfit(result: LoadResult, whose: str) -> Finding | None:

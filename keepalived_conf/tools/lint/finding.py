@@ -72,5 +72,11 @@ class Host(Protocol):
     def interfaces(self) -> Mapping[str, tuple[IpInterface, ...]]:
         """Interfaces with their addresses; empty: not known."""
 
+    def user(self, name: str) -> bool:
+        """Whether there is a user of that name (or number)."""
+
+    def writable(self, path: str) -> bool:
+        """Whether the daemon, as root, could write that file."""
+
     def cloud(self) -> str:
         """Name of the cloud the machine runs in; empty: none is known."""

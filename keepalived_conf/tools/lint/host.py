@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import pwd
 import shutil
 import socket
 import stat
@@ -57,6 +58,24 @@ class LocalHost:
                 found.setdefault(name, []).append(address)
             self._interfaces = {name: tuple(addresses) for name, addresses in found.items()}
         return self._interfaces
+
+    def user(self, name: str) -> bool:
+        if name.isdigit():
+            return True
+        try:
+            pwd.getpwnam(name)
+        except (KeyError, ValueError):
+            return False
+        return True
+
+    def writable(self, path: str) -> bool:
+        if os.geteuid() != 0:
+            # Only root is told what root may do; a file system mounted read-only says so to everybody.
+            try:
+                return not os.statvfs(self._root + path).f_flag & os.ST_RDONLY
+            except OSError:
+                return True
+        return os.access(self._root + path, os.W_OK)
 
     def cloud(self) -> str:
         """By the names that the machine's firmware gives (SMBIOS types 1 and 3)."""

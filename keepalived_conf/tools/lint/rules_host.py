@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from keepalived_conf.model import Place
 from keepalived_conf.tools.lint.finding import FileFacts, Finding, Host
 from keepalived_conf.tools.lint.rules_text import SECRETS
-from keepalived_conf.tools.lint.view import Instance, View, lines, text, walk
+from keepalived_conf.tools.lint.view import Instance, View, last, lines, text, walk
 
 READ_BY_OTHERS = 0o004
 WRITTEN_BY_OTHERS = 0o002
@@ -87,6 +87,23 @@ def _program(name: str, path: str | None, facts: FileFacts | None) -> tuple[str,
 def _writable(facts: FileFacts) -> bool:
     by_group = bool(facts.mode & WRITTEN_BY_GROUP) and facts.gid != 0
     return bool(facts.mode & WRITTEN_BY_OTHERS) or by_group
+
+
+def users(view: View, host: Host) -> Iterator[Finding]:
+    """A script whose user does not exist here is not run (users-ask section 2: scripts of root)."""
+    if not at_home(view, host):
+        return
+    scripts = (last(block, "user") for block in view.statements if block.name == "vrrp_script")
+    for line in (view.globals.get("script_user"), *scripts):
+        name = text(line)
+        if line is not None and name and not host.user(name):
+            yield Finding(
+                code="lint-no-such-user",
+                place=line.place_of(1),
+                width=len(name),
+                message=f"{line.name}: there is no user {name} on this machine; the scripts are not run",
+                hint=f"useradd --system --shell /usr/sbin/nologin {name}, or name another user",
+            )
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -214,6 +231,25 @@ def _off_subnet(one: Instance, host: Host) -> Iterator[Finding]:
         )
 
 
+def vmac_settings(view: View, host: Host) -> Iterator[Finding]:
+    """A virtual MAC needs settings of its interface, and a container often may not write them
+    (users-ask 35)."""
+    if not at_home(view, host):
+        return
+    for one in view.instances:
+        line = last(one.statement, "use_vmac")
+        family = "ipv4" if one.model.family == 4 else "ipv6"
+        path = f"/proc/sys/net/{family}/conf/all"
+        if line is not None and not host.writable(f"{path}/forwarding"):
+            yield _at(
+                one,
+                "use_vmac",
+                "lint-vmac-settings",
+                f"use_vmac needs to write settings below {path}, and they are read-only here",
+                "mount /proc/sys writable (a container: --privileged, or systempaths=unconfined)",
+            )
+
+
 def multicast_in_cloud(view: View, host: Host) -> Iterator[Finding]:
     """Clouds carry no multicast: every node hears nobody and becomes master (users-ask 25; KA#97)."""
     cloud = host.cloud()
@@ -242,3 +278,7 @@ def _at(one: Instance, keyword: str, code: str, message: str, hint: str) -> Find
 def _some(names: Iterable[str]) -> str:
     found = [name for name in sorted(names) if name != "lo"]
     return ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+
+
+RULES = (programs, users, key_files, network, vmac_settings, multicast_in_cloud)
+"""Rules that need the configuration and the machine; ``files`` also needs the names of the files."""

@@ -39,18 +39,20 @@ def pairs(here: View, there: View) -> tuple[list[Pair], list[Instance], list[Ins
     left, right = list(here.instances), list(there.instances)
     found: list[Pair] = []
 
-    def held(one: Instance) -> set[IpAddress]:
-        return {address.interface.ip for address in addresses(one)}
+    holds = {id(one): {a.interface.ip for a in addresses(one)} for one in (*left, *right)}
+
+    def overlap(a: Instance, b: Instance) -> bool:
+        return not holds[id(a)].isdisjoint(holds[id(b)])
 
     def same_id(a: Instance, b: Instance) -> bool:
         return (a.model.virtual_router_id, a.model.family) == (b.model.virtual_router_id, b.model.family)
 
     for alike in (
         lambda a, b: a.name == b.name and same_id(a, b),
-        lambda a, b: same_id(a, b) and bool(held(a) & held(b)),
+        lambda a, b: same_id(a, b) and overlap(a, b),
         same_id,
         lambda a, b: a.name == b.name and a.model.family == b.model.family,
-        lambda a, b: bool(held(a) & held(b)),
+        overlap,
     ):
         for one in list(left):
             match = next((other for other in right if alike(one, other)), None)

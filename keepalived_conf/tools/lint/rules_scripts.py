@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from keepalived_conf.tools.lint.finding import Finding
-from keepalived_conf.tools.lint.view import Program, View, base_name, inner, number, text
+from keepalived_conf.tools.lint.view import Program, View, base_name, inner, last, number, text
 
 SHELLS = frozenset(
     ("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "env", "nsenter", "ssh", "chroot")
 )
 """Programs whose arguments may be a command line of their own."""
+
+SLOW_SCRIPT_S = 500
+"""Nobody checks once in eight minutes; milliseconds were meant."""
 
 _OPERATOR = re.compile(r"(?:\||\|\||&&|&|;|[012]?>>?&?[012]?|<)$|[012]?>>?[/&]|[^;]+;$|`|.*\$\(")
 _ALWAYS_TRUE = frozenset({"echo", "printf"})
@@ -29,12 +32,12 @@ def needs_shell(view: View) -> Iterator[Finding]:
     for one in view.programs:
         if base_name(one.words[0]) in SHELLS or one.words[0].startswith("<"):
             continue  # "</path" is keepalived's own form: can the file be opened?
-        for word, bare in zip(one.words[1:], one.bare[1:], strict=True):
+        for word, bare in zip(one.words, one.bare, strict=True):
             if bare and _OPERATOR.match(word):
                 yield _finding(
                     one,
                     "lint-script-needs-shell",
-                    f"'{word}' is for a shell, and there is none: it is an argument of {one.words[0]}",
+                    f"'{word}' is for a shell, and there is none: it goes to the program as it is",
                     "write the command into a script of its own, or: /bin/sh -c '...'",
                 )
                 break
@@ -87,23 +90,54 @@ def killed_early(view: View) -> Iterator[Finding]:
 
     The time it is given is ``timeout``, and the interval where that is not written.
     """
+    given = {}
     for block in view.statements:
-        if block.name != "vrrp_script":
-            continue
-        interval = number(text(next(inner(block, "interval"), None))) or 1.0
-        given = number(text(next(inner(block, "timeout"), None))) or interval
-        for one in view.programs:
-            if one.keyword != "script" or one.place.line not in [s.line for s in inner(block, "script")]:
-                continue
-            wants = _own_limit(one)
-            if wants is not None and wants > given:
-                yield _finding(
-                    one,
-                    "lint-script-killed-early",
-                    f"it may take {wants:g} s by its own limit, and is stopped and counted as failed "
-                    f"after {given:g} s",
-                    f"write timeout {wants:g} in the vrrp_script, or a shorter limit in the command",
-                )
+        if block.name == "vrrp_script":
+            interval = number(text(last(block, "interval"))) or 1.0
+            limit = number(text(last(block, "timeout"))) or interval
+            given.update({line.place_of(1): limit for line in inner(block, "script")})
+    for one in view.programs:
+        wants, gets = _own_limit(one), given.get(one.place)
+        if wants is not None and gets is not None and wants > gets:
+            yield _finding(
+                one,
+                "lint-script-killed-early",
+                f"it may take {wants:g} s by its own limit, and is stopped and counted as failed "
+                f"after {gets:g} s",
+                f"write timeout {wants:g} in the vrrp_script, or a shorter limit in the command",
+            )
+
+
+def unused(view: View) -> Iterator[Finding]:
+    """A check that no instance follows is never run (KA#2108; keepalived says so at start only)."""
+    trackers = [tracker for one in view.instances for tracker in one.trackers]
+    trackers.extend(tracker for group in view.groups for tracker in group.trackers)
+    followed = {tracker.name for tracker in trackers if tracker.kind == "script"}
+    for block in view.statements:
+        name = text(block)
+        if block.name == "vrrp_script" and name and name not in followed and view.instances:
+            yield Finding(
+                code="lint-script-unused",
+                place=block.place_of(1),
+                width=len(name),
+                message=f"vrrp_script {name}: no instance tracks it, so it never runs",
+                hint=f"write track_script {{ {name} }} in the vrrp_instance, or take the block out",
+            )
+
+
+def slow(view: View) -> Iterator[Finding]:
+    """An interval in milliseconds, read as seconds: the check runs once in many minutes (KA#2546)."""
+    for block in view.statements:
+        line = last(block, "interval") if block.name == "vrrp_script" else None
+        seconds = number(text(line))
+        if line is not None and seconds is not None and seconds >= SLOW_SCRIPT_S:
+            yield Finding(
+                code="lint-slow-script",
+                place=line.place_of(1),
+                width=len(text(line)),
+                message=f"vrrp_script {text(block)}: it runs once in {seconds:g} s",
+                hint="interval is in seconds; 1 to 10 is usual",
+            )
 
 
 def _own_limit(one: Program) -> float | None:
@@ -119,4 +153,4 @@ def _own_limit(one: Program) -> float | None:
     return None
 
 
-RULES = (needs_shell, relative, always_true, killed_early)
+RULES = (needs_shell, relative, always_true, killed_early, unused, slow)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Interface
 
-from keepalived_conf.model import IpAddress, VirtualAddress
+from keepalived_conf.model import IpAddress, Place, VirtualAddress
 from keepalived_conf.tools.lint.finding import Finding
 from keepalived_conf.tools.lint.view import Instance, View, base_name, last, lines
 
@@ -28,20 +28,22 @@ def addresses(one: Instance) -> tuple[VirtualAddress, ...]:
 
 def strict_blocks_vip(view: View) -> Iterator[Finding]:
     """vrrp_strict drops what is sent to the addresses: ping, service, all (users-ask 34; KA#2319, #2046)."""
+    blocked: dict[Place, list[Instance]] = {}
     for one in view.instances:
-        if not one.strict or one.accept or one.owner or not addresses(one):
-            continue
-        own = one.model.places.get("strict_mode")
-        place = own or view.globals["vrrp_strict"].place
-        way = "write accept in the instance" if one.model.version == 3 else "write version 3 and accept"
+        if one.strict and not one.accept and not one.owner and addresses(one):
+            own = one.model.places.get("strict_mode")
+            blocked.setdefault(own or view.globals["vrrp_strict"].place, []).append(one)
+    for place, instances in blocked.items():
+        names = ", ".join(one.name for one in instances[:5]) + (", ..." if len(instances) > 5 else "")
+        old = any(one.model.version == 2 for one in instances)
         yield Finding(
             code="lint-strict-blocks-vip",
             place=place,
-            width=len("strict_mode" if own else "vrrp_strict"),
-            message=f"({one.name}) strict mode drops all packets to the addresses of the instance: "
-            "no ping, no service",
-            hint=f"take the line out, or {way}; right as it is for a pure router",
-            also=(one.at("virtual_ipaddress"),),
+            width=len("strict_mode" if "strict_mode" in instances[0].model.places else "vrrp_strict"),
+            message=f"({names}) strict mode drops all packets to the virtual addresses: no ping, no service",
+            hint=f"take the line out, or write {'version 3 and ' if old else ''}accept in the instance; "
+            "right as it is for a pure router",
+            also=(instances[0].at("virtual_ipaddress"),),
         )
 
 
