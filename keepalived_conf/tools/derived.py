@@ -6,7 +6,7 @@ reader of the row would have given: None for a line that is not written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -133,13 +133,74 @@ MIXED: dict[str, Callable[[Any], Iterable[tuple[str, Any]]]] = {
 """Path of a block -> (keyword, object) of the blocks inside whose order counts across keywords. Their
 rows need no field."""
 
-INHERITED: dict[Key, str] = {
-    ("global_defs", "snmp_rs_stats_update_interval"): "snmp_vs_stats_update_interval_s",
-    ("vrrp_instance", "owner_ignore_adverts"): "vrrp_owner_ignore_adverts",
-    ("vrrp_instance", "v3_checksum_as_v2"): "v3_checksum_as_v2",
+BUILD_OPTIONS = (
+    "snmp_",
+    "enable_snmp_",
+    "enable_traps",
+    "dbus_",
+    "enable_dbus",
+    "nftables",
+    "bfd_",
+    "set_supplementary_groups",
+    "namespace_with_ipsets",
+)
+"""Beginnings of keywords of global_defs that keepalived knows only where it was built with them: not
+written at their default."""
+
+Around = Sequence[Any]
+"""Objects of the blocks around, nearest first; the last is the Config."""
+
+
+def _global(field: str) -> Callable[[Around], Any]:
+    return lambda around: getattr(around[-1].globals, field)
+
+
+def _mail(of: str, otherwise: bool) -> Callable[[Around], bool]:
+    def default(around: Around) -> bool:
+        globals_ = around[-1].globals
+        chosen = [one for one in (getattr(globals_, of), globals_.smtp_alert) if one is not None]
+        return chosen[0] if chosen else otherwise
+
+    return default
+
+
+def _around_alpha(around: Around) -> bool:
+    return bool(around[0].alpha)
+
+
+_CHECKS = (
+    "TCP_CHECK",
+    "HTTP_GET",
+    "SSL_GET",
+    "SMTP_CHECK",
+    "DNS_CHECK",
+    "MISC_CHECK",
+    "PING_CHECK",
+    "UDP_CHECK",
+)
+
+INHERITED: dict[Key, Callable[[Around], Any]] = {
+    ("global_defs", "snmp_rs_stats_update_interval"): _global("snmp_vs_stats_update_interval_s"),
+    ("vrrp_instance", "lower_prio_no_advert"): _global("vrrp_lower_prio_no_advert"),
+    ("vrrp_instance", "higher_prio_send_advert"): _global("vrrp_higher_prio_send_advert"),
+    ("vrrp_instance", "owner_ignore_adverts"): _global("vrrp_owner_ignore_adverts"),
+    ("vrrp_instance", "skip_check_adv_addr"): _global("vrrp_skip_check_adv_addr"),
+    ("vrrp_instance", "v3_checksum_as_v2"): _global("v3_checksum_as_v2"),
+    ("vrrp_instance", "strict_mode"): _global("vrrp_strict"),
+    ("vrrp_instance", "notify_priority_changes"): lambda _around: None,
+    ("vrrp_instance", "smtp_alert"): _mail("smtp_alert_vrrp", otherwise=False),
+    ("vrrp_sync_group", "smtp_alert"): _mail("smtp_alert_vrrp", otherwise=False),
+    ("virtual_server", "smtp_alert"): _mail("smtp_alert_checker", otherwise=False),
+    ("virtual_server.real_server", "smtp_alert"): _mail("smtp_alert_checker", otherwise=True),
+    ("virtual_server.real_server", "alpha"): _around_alpha,
+    **{(f"virtual_server.real_server.{name}", "alpha"): _around_alpha for name in _CHECKS},
+    **{
+        (f"virtual_server.real_server.{name}", "log_all_failures"): _global("checker_log_all_failures")
+        for name in _CHECKS
+    },
 }
-"""Keyword newer than 2.2.7 -> field of GlobalDefs it has its default from: it must be written even where
-it is off, if that field is not at its own default."""
+"""(path of a block, keyword) -> its value where it is not written, from the blocks around; None: not
+known. For the others it is the default of the field."""
 
 MODELS: dict[str, type[Any]] = {
     "global_defs": GlobalDefs,
@@ -166,10 +227,6 @@ def _native_ipv6(one: VrrpInstance) -> bool:
 
 def _password(one: VrrpInstance) -> bytes | None:
     return one.auth_ah if one.auth_pass is None else one.auth_pass
-
-
-def _no_address(one: VrrpInstance) -> bool:
-    return not one.virtual_addresses
 
 
 def _flag(bit: int) -> Callable[[VirtualServer], bool]:
@@ -210,7 +267,6 @@ VALUES: dict[Key, Callable[[Any], Any]] = {
     ("", "vrrp_instance"): lambda one: one.vrrp_instances,
     ("", "virtual_server"): lambda one: one.virtual_servers,
     (_INSTANCE, "native_ipv6"): _native_ipv6,
-    (_INSTANCE, "no_virtual_ipaddress"): _no_address,
     (_INSTANCE, "version"): lambda one: one.version,
     (_INSTANCE, "advert_int"): lambda one: one.advert_int_cs / 100,
     (_INSTANCE, "authentication"): lambda one: () if _password(one) is None else (one,),

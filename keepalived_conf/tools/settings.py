@@ -18,7 +18,7 @@ from keepalived_conf.grammar import schema
 from keepalived_conf.grammar.forms import Form, quoted
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
-from keepalived_conf.model import Config, GlobalDefs
+from keepalived_conf.model import Config
 from keepalived_conf.tools import derived
 
 HIDDEN = "********"
@@ -50,26 +50,23 @@ class Setting:
     entries: tuple[Entry, ...] | None = None
     """Of a value block."""
     quiet: bool = False
-    """Needs no line in a file: a flag that is off, or the default of a keyword that older keepalived
-    does not know."""
+    """Needs no line in a file: a flag that is off; a boolean that is off by default, since keepalived 2.2.7
+    takes some of them for flags; the default of a keyword that not every keepalived knows."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _How:
     secrets: bool
-    loud: frozenset[derived.Key]
-    """Never quiet at their default: it is set elsewhere."""
+    around: tuple[Any, ...] = ()
+    """Objects of the blocks around, nearest first."""
+
+    def below(self, thing: Any) -> _How:
+        return _How(secrets=self.secrets, around=(thing, *self.around))
 
 
 def settings(config: Config, *, secrets: bool) -> tuple[Setting, ...]:
     """Every effective setting in keepalived's order of definition before use."""
-    plain = GlobalDefs()
-    loud = (
-        key
-        for key, field in derived.INHERITED.items()
-        if getattr(config.globals, field) != getattr(plain, field)
-    )
-    return tuple(_inside(ROOT, config, _How(secrets=secrets, loud=frozenset(loud))))
+    return tuple(_inside(ROOT, config, _How(secrets=secrets)))
 
 
 def rows(block: Block) -> Iterator[Keyword]:
@@ -121,6 +118,7 @@ def unregistered(block: Block) -> Iterator[str]:
 
 
 def _inside(block: Block, thing: Any, how: _How) -> Iterator[Setting]:
+    below = how.below(thing)
     for row in rows(block):
         if mixed(block, row):
             continue
@@ -128,7 +126,7 @@ def _inside(block: Block, thing: Any, how: _How) -> Iterator[Setting]:
         if value is None:
             continue
         if row.type is Type.BLOCK:
-            yield from _blocks(row, value, how)
+            yield from _blocks(row, value, below)
             continue
         many = value if row.repeatable and isinstance(value, tuple) else (value,)
         for one in many:
@@ -136,7 +134,7 @@ def _inside(block: Block, thing: Any, how: _How) -> Iterator[Setting]:
             if made is not None:
                 yield made
     for keyword, one in derived.MIXED.get(block.path, lambda _one: ())(thing):
-        yield from _blocks(block.keywords[keyword], one, how)
+        yield from _blocks(block.keywords[keyword], one, below)
 
 
 def value_of(block: Block, row: Keyword, thing: Any) -> Any:
@@ -192,8 +190,9 @@ def _setting(block: Block, row: Keyword, value: Any, how: _How) -> Setting | Non
     words, json = written(row, value)
     if not how.secrets and secret(block, row):
         words, json = (HIDDEN,), HIDDEN
-    off = row.type is Type.FLAG and not value
-    quiet = off or (newer(row) and value == default_of(block, row) and (block.path, row.name) not in how.loud)
+    quiet = row.type is Type.FLAG and not value
+    if not quiet and (value is False or newer(row) or row.name.startswith(derived.BUILD_OPTIONS)):
+        quiet = value == default_of(block, row, how.around)
     return Setting(row=row, words=words, json=json, quiet=quiet)
 
 
@@ -265,10 +264,13 @@ def _defaults(model: type[Any]) -> dict[str, Any]:
 _UNKNOWN = object()
 
 
-def default_of(block: Block, row: Keyword) -> Any:
-    """The value of a row that is not written; something equal to nothing where that depends."""
+def default_of(block: Block, row: Keyword, around: tuple[Any, ...]) -> Any:
+    """The value of a row that is not written; something equal to nothing where that is not known."""
+    key = (block.path, row.name)
+    if key in derived.INHERITED:
+        return derived.INHERITED[key](around)
     model = model_of(block)
-    if model is None or (block.path, row.name) in derived.VALUES:
+    if model is None or key in derived.VALUES:
         return _UNKNOWN
     return _default(model, field_of(block, row))
 

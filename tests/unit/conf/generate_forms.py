@@ -64,6 +64,8 @@ CLASSES: dict[str, Callable[[Any], Text]] = {
     "WordForm": lambda form: st.text("ab/c", min_size=1, max_size=min(form.max_chars or 8, 8)),
     "NameForm": lambda _form: NAME,
     "WeightForm": _weight,
+    "BfdWeightForm": _weight,
+    "BfdNameForm": lambda _form: NAME,
     "TrackerWeight": _weight,
     "TrackForm": _tracked,
 }
