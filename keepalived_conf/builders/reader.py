@@ -143,6 +143,11 @@ class Reader:
             )
         if silent or effect is Effect.ACTIVE or keyword.type is Type.INERT:
             return
+        # What stands in a block that has no effect has none either: that is said of the block.
+        around, _, name = path.removesuffix(".entry").rpartition(".")
+        outer = self.used.get((around, name))
+        if outer is not None and outer.effect is not Effect.ACTIVE:
+            return
         if not self.diagnostics.first_time("no-effect", keyword.name):
             return
         if effect is Effect.NONE:
@@ -333,7 +338,9 @@ class Reader:
             self.inert(node, keyword)
             return
         name = keyword.alias_of or keyword.name
-        if keyword.deprecated and self.diagnostics.first_time("deprecated", keyword.name):
+        # Of a keyword with a class of its own keepalived complains at each line.
+        often = keyword.deprecated_class not in (None, KeepalivedClass.OK)
+        if keyword.deprecated and (often or self.diagnostics.first_time("deprecated", keyword.name)):
             old = KeepalivedClass.GENERAL_ERROR if keyword.alias_of else KeepalivedClass.OK
             self.diagnostics.warning(
                 node.place,
@@ -369,10 +376,12 @@ class Reader:
         except BadValueError as bad:
             read.refused.add(name)
             number = keyword.type in (Type.INTEGER, Type.DECIMAL)
+            # In a block of secrets it may be one in the wrong place.
+            shown = "the word" if block.secret else f"'{node.words[1].text}'"
             self.diagnostics.error(
                 node.place_of(1),
                 "invalid-number" if number else "invalid-value",
-                f"{keyword.name}: '{node.words[1].text}' {bad}; the line is ignored",
+                f"{keyword.name}: {shown} {bad}; the line is ignored",
                 hint=f"{keyword.name} takes {keyword.takes}",
                 width=len(node.words[1].text),
                 keepalived=KeepalivedClass.INVALID_NUMBER if number else KeepalivedClass.GENERAL_ERROR,

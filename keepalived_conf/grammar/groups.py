@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.common import NAME
 from keepalived_conf.grammar.schema import (
     TIMER_MAX_S,
@@ -47,6 +48,7 @@ VRRP_SYNC_GROUP = block_of(
                 name="global_tracking",
                 alias_of="sync_group_tracking_weight",
                 deprecated="write the trackers in the group, and sync_group_tracking_weight",
+                deprecated_class=KeepalivedClass.GENERAL_ERROR,
             ),
             since="1.2.3",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.schema import (
     GARP_DELAY_MAX_S,
     INT32_MAX,
@@ -54,6 +55,11 @@ UNICAST_PEER = block_of(
 def _exact(row: Keyword) -> Keyword:
     """A number with rubbish behind it is refused by keepalived's daemon too."""
     return dataclasses.replace(row, exact=True)
+
+
+def _complained_of(row: Keyword, keepalived: KeepalivedClass, *, reason: str = "") -> Keyword:
+    """An old keyword that keepalived complains of at each line."""
+    return dataclasses.replace(later(row, reason=reason or row.reason), deprecated_class=keepalived)
 
 
 _TIMER_EXPIRED = integer_row(
@@ -123,13 +129,14 @@ _LATER = (
         flag_row("promote_secondaries", "Keep secondary addresses when the primary goes", worker="vrrp"),
         since="1.3.0",
     ),
-    later(
+    _complained_of(
         flag_row(
             "linkbeat_use_polling",
             "Poll the link state of the interface",
             worker="vrrp",
             deprecated="write the interface in linkbeat_interfaces { ... }",
-        )
+        ),
+        KeepalivedClass.GENERAL_ERROR,
     ),
     later(
         flag_row(
@@ -173,7 +180,7 @@ _LATER = (
         ),
         since="2.0.16",
     ),
-    later(
+    _complained_of(
         dataclasses.replace(
             plain_row(
                 "lvs_sync_daemon_interface",
@@ -183,6 +190,7 @@ _LATER = (
             ),
             deprecated="write lvs_sync_daemon in global_defs",
         ),
+        KeepalivedClass.GENERAL_ERROR,
         reason="connections are not synchronised",
     ),
     later(_exact(_TIMER_EXPIRED), since="2.2.8"),
@@ -193,6 +201,7 @@ _LATER = (
                 name="thread_timer_expired",
                 alias_of="timer_expired_backup",
                 deprecated="write timer_expired_backup",
+                deprecated_class=KeepalivedClass.GENERAL_ERROR,
             )
         ),
         since="2.3.2",
@@ -206,15 +215,18 @@ _LATER = (
         unit="s",
         stops_when_bare=False,
     ),
-    form_row(
-        "vmac_garp_intvl",
-        GARP_EXTRA_IF,
-        "Old name of garp_extra_if",
-        worker="vrrp",
-        alias_of="garp_extra_if",
-        deprecated="write garp_extra_if",
-        unit="s",
-        stops_when_bare=False,
+    _complained_of(
+        form_row(
+            "vmac_garp_intvl",
+            GARP_EXTRA_IF,
+            "Old name of garp_extra_if",
+            worker="vrrp",
+            alias_of="garp_extra_if",
+            deprecated="write garp_extra_if",
+            unit="s",
+            stops_when_bare=False,
+        ),
+        KeepalivedClass.DEPRECATED,
     ),
     later(
         _exact(
