@@ -286,7 +286,8 @@ class _Parser:
 
     def _grammar_of(self, statement: Statement) -> Keyword | None:
         grammar = self.stack[-1].grammar
-        return grammar.keywords.get(statement.name) if grammar is not None else None
+        # The words of a value block are data, even where they are the name of something.
+        return None if grammar is None or grammar.entries else grammar.keywords.get(statement.name)
 
     def _missing_brace(self) -> None:
         """A block keyword that is not followed by ``{``: report it and read on inside the block."""
