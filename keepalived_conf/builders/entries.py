@@ -1,80 +1,31 @@
-"""Entries of value blocks: lines of virtual_ipaddress(_excluded) and unicast_peer."""
+"""Lines of value blocks with their places: addresses, routes, rules."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from typing import TypeVar
 
-from keepalived_conf.grammar.address_forms import VIRTUAL_ADDRESS
-from keepalived_conf.grammar.forms import Args, BadWordError
-from keepalived_conf.model import Places, UnicastPeer, VirtualAddress
-from keepalived_conf.syntax import values
+from keepalived_conf.builders.reader import Read
+from keepalived_conf.grammar.schema import Block
+from keepalived_conf.model import Places, Route, Rule, StaticAddress, VirtualAddress
 from keepalived_conf.syntax.parser import Statement
-from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
+
+T = TypeVar("T", VirtualAddress, StaticAddress, Route, Rule)
 
 
-class BadEntryError(Exception):
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
-        self.index = index
+def placed(read: Read, keyword: str, block: Block, kind: type[T]) -> list[T]:
+    """The lines of a value block, each with its places: the line's, and its sub-keywords'."""
+    found = []
+    for value, line in zip(read.get(keyword, []), read.lines.get(keyword, []), strict=True):
+        assert isinstance(value, kind)
+        found.append(dataclasses.replace(value, places=places_of(line, block)))
+    return found
 
 
-def _argument(entry: Statement, index: int) -> str:
-    if index + 1 >= len(entry.words):
-        raise BadEntryError(index, f"'{entry.words[index].text}' has no value behind it")
-    return entry.words[index + 1].text
-
-
-def _number(entry: Statement, index: int, low: int, high: int) -> int:
-    word = _argument(entry, index)
-    try:
-        number = values.integer(word)
-    except (BadValueError, LeadingNumberError):
-        number = low - 1
-    if not low <= number <= high:
-        raise BadEntryError(index + 1, f"'{word}' is not a whole number from {low} to {high}")
-    return number
-
-
-_NOT_YET = frozenset(("home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac"))
-
-Note = Callable[..., None]
-
-
-def virtual_address(entry: Statement, interface: str, note: Note) -> VirtualAddress:
-    """The address of one line; ``interface`` where it names none. Raises BadEntryError."""
-    args = Args(words=entry.words, first=0, raw=entry.raw)
-    try:
-        found: VirtualAddress = VIRTUAL_ADDRESS.read(args)
-    except BadWordError as bad:
-        raise BadEntryError(bad.index, bad.message) from None
-    for remark in args.remarks:
-        note(entry, remark.index, remark.message, known=False)
-    places: Places = {"": entry.place}
-    for index, word in args.used:
-        places[word] = entry.place_of(index)
-        if word in _NOT_YET:
-            note(entry, index, f"{word} of an address is understood, has no effect yet", known=True)
-    dev = found.dev or interface
-    if not dev:
-        raise BadEntryError(0, f"{found.interface.ip} has no interface: write dev and its name")
-    return dataclasses.replace(found, dev=dev, places=places)
-
-
-def unicast_peer(entry: Statement) -> UnicastPeer:
-    words = entry.words
-    try:
-        address = values.address(words[0].text)
-    except BadValueError as bad:
-        raise BadEntryError(0, f"'{words[0].text}' {bad}") from None
-    ttl: dict[str, int] = {}
-    index = 1
-    while index < len(words):
-        word = words[index].text
-        if word not in ("min_ttl", "max_ttl"):
-            raise BadEntryError(
-                index, f"unknown word '{word}' behind a peer (min_ttl N and max_ttl N are known)"
-            )
-        ttl[word] = _number(entry, index, 0, 255)
-        index += 2
-    return UnicastPeer(address=address, min_ttl=ttl.get("min_ttl"), max_ttl=ttl.get("max_ttl"))
+def places_of(line: Statement, block: Block) -> Places:
+    """``""``: the line; each sub-keyword at its first place."""
+    places: Places = {"": line.place}
+    for index, word in enumerate(line.words):
+        if word.text in block.keywords:
+            places.setdefault(word.text, line.place_of(index))
+    return places

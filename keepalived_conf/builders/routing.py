@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+from keepalived_conf.builders.entries import placed
 from keepalived_conf.builders.reader import Read, Reader
 from keepalived_conf.grammar.routing import STATIC_IPADDRESS, STATIC_ROUTES, STATIC_RULES
-from keepalived_conf.grammar.schema import Block
 from keepalived_conf.model import (
     GlobalDefs,
     Place,
-    Places,
     Route,
     Rule,
     StaticAddress,
-    VirtualAddress,
     VrrpInstance,
 )
 from keepalived_conf.syntax.iproute import Names
@@ -28,8 +26,6 @@ FIRST_PREFERENCE = 16384
 
 NamesOf = Callable[[str, str | None, str | None], Mapping[str, int]]
 """(file of iproute2, iproute_etc_dir, iproute_usr_dir) -> the names in it."""
-
-T = TypeVar("T", VirtualAddress, StaticAddress, Route, Rule)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,24 +68,6 @@ def build_routing(reader: Reader, root: Read, globals_: GlobalDefs) -> Routing:
             _grouped(reader, groups, one) for one in placed(root, "static_rules", STATIC_RULES, Rule)
         ),
     )
-
-
-def placed(read: Read, keyword: str, block: Block, kind: type[T]) -> list[T]:
-    """The lines of a value block, each with its places: the line's, and its sub-keywords'."""
-    found = []
-    for value, line in zip(read.get(keyword, []), read.lines.get(keyword, []), strict=True):
-        assert isinstance(value, kind)
-        found.append(dataclasses.replace(value, places=places_of(line, block)))
-    return found
-
-
-def places_of(line: Statement, block: Block) -> Places:
-    """``""``: the line; each sub-keyword at its first place."""
-    places: Places = {"": line.place}
-    for index, word in enumerate(line.words):
-        if word.text in block.keywords:
-            places.setdefault(word.text, line.place_of(index))
-    return places
 
 
 # --- groups -------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ the wire. What cannot be run safely (no id, same id twice, version 3 without add
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from keepalived_conf.builders.entries import BadEntryError, virtual_address
+from keepalived_conf.builders.entries import placed
 from keepalived_conf.builders.groups import Member, assign_members, drop_weights_of_owners
 from keepalived_conf.builders.reader import Reader
 from keepalived_conf.builders.trackers import Trackers
@@ -28,10 +29,18 @@ from keepalived_conf.builders.vrrp_timing import (
 from keepalived_conf.builders.vrrp_tracks import effective_tracks
 from keepalived_conf.builders.vrrp_vmac import link
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
+from keepalived_conf.grammar.routing import (
+    VIRTUAL_IPADDRESS,
+    VIRTUAL_IPADDRESS_EXCLUDED,
+    VIRTUAL_ROUTES,
+    VIRTUAL_RULES,
+)
 from keepalived_conf.model import (
     Family,
     GlobalDefs,
     Place,
+    Route,
+    Rule,
     SyncGroup,
     UnicastPeer,
     VirtualAddress,
@@ -179,33 +188,18 @@ class _Instance:
     def _addresses(self) -> dict[int, VirtualAddress]:
         """id of a line of virtual_ipaddress(_excluded) -> its address; bad lines are reported, left out."""
         found: dict[int, VirtualAddress] = {}
-        for keyword in ("virtual_ipaddress", "virtual_ipaddress_excluded"):
-            for statement in self.read.statements.get(keyword, ()):
-                for entry in statement.statements():
-                    one = self._address(entry, keyword)
-                    if one is not None:
-                        found[id(entry)] = one
+        for keyword, block in (
+            ("virtual_ipaddress", VIRTUAL_IPADDRESS),
+            ("virtual_ipaddress_excluded", VIRTUAL_IPADDRESS_EXCLUDED),
+        ):
+            lines = self.read.lines.get(keyword, ())
+            for line, one in zip(lines, placed(self.read, keyword, block, VirtualAddress), strict=True):
+                if one.dev or self.interface:
+                    found[id(line)] = dataclasses.replace(one, dev=one.dev or self.interface)
+                    continue
+                message = f"{keyword}: {one.interface.ip} has no interface: write dev and its name"
+                self.draft.error_at(line, 0, "invalid-entry", f"{message}; the entry is ignored")
         return found
-
-    def _address(self, entry: Statement, keyword: str) -> VirtualAddress | None:
-        if not entry.words:
-            return None
-        if entry.body is not None:
-            self.draft.error_at(entry, 0, "unexpected-block", f"an entry of {keyword} takes no block")
-            return None
-        try:
-            return virtual_address(entry, self.interface, self._entry_note)
-        except BadEntryError as bad:
-            message = f"{keyword}: {bad}; the entry is ignored"
-            self.draft.error_at(entry, bad.index, "invalid-entry", message)
-            return None
-
-    def _entry_note(self, entry: Statement, index: int, message: str, *, known: bool) -> None:
-        word = entry.words[index].text
-        if not known:
-            self.draft.error_at(entry, index, "unknown-word", message)
-        elif self.diagnostics.first_time("no-effect-yet", f"address {word}"):
-            self.diagnostics.note(entry.place_of(index), "no-effect-yet", message, width=len(word))
 
     # --- completion ------------------------------------------------------------------------------
 
@@ -269,6 +263,8 @@ class _Instance:
                 advert_int_cs=interval_cs,
                 virtual_addresses=tuple(listed),
                 virtual_addresses_excluded=tuple(excluded),
+                virtual_routes=tuple(placed(read, "virtual_routes", VIRTUAL_ROUTES, Route)),
+                virtual_rules=tuple(placed(read, "virtual_rules", VIRTUAL_RULES, Rule)),
                 preempt=waiting.preempt,
                 preempt_delay_s=waiting.delay_s,
                 source_address=found.source,

@@ -16,7 +16,7 @@ from keepalived_conf.syntax.values import BadValueError, c_number_before
 MPLS_LABELS_MAX = 2
 """Of keepalived; the kernel takes more."""
 _MPLS_LABEL_MAX = 0xFFFFF
-_LOCATOR = re.compile(r"[ \t]*([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,4})")
+_LOCATOR = re.compile(r"[ \t]*" + ":".join([r"0{0,20}([0-9a-fA-F]{1,4})"] * 4))
 
 _IP_WORDS = {"id": "id", "dst": "destination", "src": "source", "tos": "tos", "ttl": "ttl", "flags": "flags"}
 _IP6_WORDS = {"tc" if word == "tos" else "hoplimit" if word == "ttl" else word: field

@@ -116,6 +116,8 @@ class EntryLine:
             return ip_interface(f"{address}/0")
         try:
             length = values.integer(prefix)
+            if 0 <= length <= address.max_prefixlen:
+                return ip_interface(f"{address}/{length}")
         except LeadingNumberError as leading:
             length = leading.number
         except BadValueError:

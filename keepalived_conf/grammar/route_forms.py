@@ -232,8 +232,10 @@ class _Reading:
         if re.search("[sS]", word):
             match = _TIME.fullmatch(word)
             if match is None or not match[1]:
-                raise self._bad_time(keyword)
+                raise self._bad_time(keyword, KeepalivedClass.GENERAL_ERROR)
             text, decimals, factor = match[1], 0 if match[2] else 3, parts
+        if re.search("[eE]", text):
+            raise self._bad_time(keyword, KeepalivedClass.GENERAL_ERROR)
         try:
             number, exact = values.decimal(text, decimals)
         except BadValueError:
@@ -253,13 +255,15 @@ class _Reading:
             )
         return count
 
-    def _bad_time(self, keyword: str) -> BadWordError:
+    def _bad_time(
+        self, keyword: str, keepalived: KeepalivedClass = KeepalivedClass.INVALID_NUMBER
+    ) -> BadWordError:
         return BadWordError(
             self.line.index,
             f"{keyword} '{self.line.word}' is not a time up to {RTT_MAX_MS // 1000} s",
             hint=f"write {keyword} 200ms or {keyword} 1.5s",
             code="invalid-number",
-            keepalived=KeepalivedClass.INVALID_NUMBER,
+            keepalived=keepalived,
         )
 
     def realms(self, _: str) -> None:
@@ -399,7 +403,9 @@ class _Reading:
                     found["dev"] = line.interface()
                 case "weight":
                     line.next()
-                    found["weight"] = line.number(256, 1)
+                    found["weight"] = line.number(256)
+                    if not found["weight"]:
+                        raise line.bad("weight is a whole number from 1 to 256", code="invalid-number")
                 case "onlink":
                     found["onlink"] = True
                 case "encap":

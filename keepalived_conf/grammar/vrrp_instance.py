@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from keepalived_conf.diagnostics import KeepalivedClass
+from keepalived_conf.grammar import routing
 from keepalived_conf.grammar.schema import (
     GARP_DELAY_MAX_S,
     INT32_MAX,
     UINT32_MAX,
-    Block,
     Keyword,
     Type,
     block_of,
@@ -294,18 +294,7 @@ _NOW = (
         since="2.4.0",
         reason=UNSIGNED,
     ),
-    opens(
-        "virtual_ipaddress",
-        Block(name="virtual_ipaddress", entries=True),
-        "Addresses that are advertised and held by the master",
-        worker="vrrp",
-    ),
-    opens(
-        "virtual_ipaddress_excluded",
-        Block(name="virtual_ipaddress_excluded", entries=True),
-        "Addresses held by the master but not advertised",
-        worker="vrrp",
-    ),
+    *routing.INSTANCE_ROWS,
     flag_row("no_virtual_ipaddress", "Accept an instance without addresses", worker="vrrp"),
     flag_row("native_ipv6", "Force IPv6", worker="vrrp", deprecated="the family follows from the addresses"),
     opens(
@@ -468,7 +457,6 @@ _SINCE = {
     "dont_track_primary": "1.1.8",
     "mcast_src_ip": "0.6.1",
     "unicast_src_ip": "1.2.10",
-    "virtual_ipaddress_excluded": "0.5.9",
     "v3_checksum_as_v2": "2.2.8",
     "nopreempt": "1.1.8",
     "preempt_delay": "1.1.8",

@@ -363,7 +363,7 @@ def test_bad_virtual_address_entries_are_dropped(entry: str, column: int) -> Non
 def test_bad_prefix_length_gives_the_host_address() -> None:
     found, result = instance(vips="10.0.0.1/33")
     assert str(found.virtual_addresses[0].interface) == "10.0.0.1/32"
-    assert codes(result) == ["unknown-word"]
+    assert codes(result) == ["invalid-prefix-length"]
 
 
 def test_unknown_word_behind_an_address_is_skipped_and_a_known_one_noted() -> None:
