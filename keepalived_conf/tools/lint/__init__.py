@@ -11,8 +11,9 @@ said again. A rule exists only where a good configuration never has what it look
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from keepalived_conf.diagnostics import KeepalivedClass, Severity, render
+from keepalived_conf.diagnostics import KeepalivedClass, Severity, printable, render
 from keepalived_conf.load import LoadResult
 from keepalived_conf.tools.lint import (
     rules_host,
@@ -26,7 +27,7 @@ from keepalived_conf.tools.lint import (
 from keepalived_conf.tools.lint.finding import FileFacts, Finding, Host
 from keepalived_conf.tools.lint.view import View, view_of
 
-__all__ = ["FileFacts", "Finding", "Host", "lint", "text"]
+__all__ = ["FileFacts", "Finding", "Host", "document", "lint", "text"]
 
 RULES = (
     *rules_vrrp.RULES,
@@ -78,6 +79,20 @@ def text(findings: tuple[Finding, ...], result: LoadResult, peer: LoadResult | N
     """All findings for people, with source lines and carets; secrets hidden."""
     sources = {**(peer.sources if peer is not None else {}), **result.sources}
     return "\n".join(render(one.diagnostic, sources.get) for one in findings)
+
+
+def document(one: Finding) -> dict[str, Any]:
+    """A finding as JSON can hold it: the fields of a diagnostic of ``config check``, and ``also``."""
+    return {
+        "file": one.place.file if one.place else None,
+        "line": one.place.line if one.place else None,
+        "column": one.place.column if one.place else None,
+        "severity": str(one.severity),
+        "code": one.code,
+        "message": printable(one.message),
+        "hint": printable(one.hint),
+        "also": [{"file": place.file, "line": place.line, "column": place.column} for place in one.also],
+    }
 
 
 def _single(view: View, result: LoadResult, host: Host | None) -> Iterator[Finding]:

@@ -14,6 +14,9 @@ WRITTEN_BY_OTHERS = 0o002
 WRITTEN_BY_GROUP = 0o020
 EXECUTABLE = 0o111
 
+_USERS = frozenset({"script_user", "user"})
+"""Keywords that name who runs scripts."""
+
 
 def at_home(view: View, host: Host) -> bool:
     """Whether this is a machine the configuration is for: it has one of its interfaces.
@@ -93,16 +96,25 @@ def users(view: View, host: Host) -> Iterator[Finding]:
     """A script whose user does not exist here is not run (users-ask section 2: scripts of root)."""
     if not at_home(view, host):
         return
-    scripts = (last(block, "user") for block in view.statements if block.name == "vrrp_script")
-    for line in (view.globals.get("script_user"), *scripts):
+    for line in (one for top in view.statements for one in walk((top,)) if one.name in _USERS):
         name = text(line)
-        if line is not None and name and not host.user(name):
+        if name and not host.user(name):
             yield Finding(
                 code="lint-no-such-user",
                 place=line.place_of(1),
                 width=len(name),
                 message=f"{line.name}: there is no user {name} on this machine; the scripts are not run",
                 hint=f"useradd --system --shell /usr/sbin/nologin {name}, or name another user",
+            )
+    for one in view.programs:
+        user = one.script.user
+        if user is not None and not host.user(user):
+            yield Finding(
+                code="lint-no-such-user",
+                place=one.place,
+                width=one.width,
+                message=f"{one.role}: there is no user {user} on this machine; it is not run",
+                hint=f"useradd --system --shell /usr/sbin/nologin {user}, or name another user",
             )
 
 

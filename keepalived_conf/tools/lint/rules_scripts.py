@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from keepalived_conf.tools.lint.finding import Finding
-from keepalived_conf.tools.lint.view import Program, View, base_name, inner, last, number, text
+from keepalived_conf.tools.lint.view import Program, View, base_name, lines, number, text
 
 SHELLS = frozenset(
     ("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "env", "nsenter", "ssh", "chroot")
@@ -47,11 +47,11 @@ def relative(view: View) -> Iterator[Finding]:
     """A path that begins nowhere: it depends on where the daemon was started (KA#1446)."""
     for one in view.programs:
         name = one.words[0]
-        if name.startswith("\\"):
+        if one.written.startswith('\\"'):
             yield _finding(
                 one,
                 "lint-script-relative",
-                'the command begins with a backslash: what is left of \\" in the text it was made from',
+                'the command begins with \\": left over from the program that wrote the file, and not found',
                 'write it inside plain double quotes: "..."',
             )
         elif "/" in name and not name.startswith(("/", "<", "~", "$")):
@@ -90,14 +90,13 @@ def killed_early(view: View) -> Iterator[Finding]:
 
     The time it is given is ``timeout``, and the interval where that is not written.
     """
-    given = {}
-    for block in view.statements:
-        if block.name == "vrrp_script":
-            interval = number(text(last(block, "interval"))) or 1.0
-            limit = number(text(last(block, "timeout"))) or interval
-            given.update({line.place_of(1): limit for line in inner(block, "script")})
+    given = {
+        (place.file, place.line): one.timeout_s
+        for one in view.config.vrrp_scripts
+        if (place := one.places.get("script")) is not None
+    }
     for one in view.programs:
-        wants, gets = _own_limit(one), given.get(one.place)
+        wants, gets = _own_limit(one), given.get((one.place.file, one.place.line))
         if wants is not None and gets is not None and wants > gets:
             yield _finding(
                 one,
@@ -110,9 +109,12 @@ def killed_early(view: View) -> Iterator[Finding]:
 
 def unused(view: View) -> Iterator[Finding]:
     """A check that no instance follows is never run (KA#2108; keepalived says so at start only)."""
-    trackers = [tracker for one in view.instances for tracker in one.trackers]
-    trackers.extend(tracker for group in view.groups for tracker in group.trackers)
-    followed = {tracker.name for tracker in trackers if tracker.kind == "script"}
+    followed = {
+        line.words[0].text
+        for block in view.statements
+        if block.name in ("vrrp_instance", "vrrp_sync_group")
+        for line in lines(block, "track_script")
+    }
     for block in view.statements:
         name = text(block)
         if block.name == "vrrp_script" and name and name not in followed and view.instances:
@@ -127,15 +129,13 @@ def unused(view: View) -> Iterator[Finding]:
 
 def slow(view: View) -> Iterator[Finding]:
     """An interval in milliseconds, read as seconds: the check runs once in many minutes (KA#2546)."""
-    for block in view.statements:
-        line = last(block, "interval") if block.name == "vrrp_script" else None
-        seconds = number(text(line))
-        if line is not None and seconds is not None and seconds >= SLOW_SCRIPT_S:
+    for one in view.config.vrrp_scripts:
+        if one.interval_s >= SLOW_SCRIPT_S:
             yield Finding(
                 code="lint-slow-script",
-                place=line.place_of(1),
-                width=len(text(line)),
-                message=f"vrrp_script {text(block)}: it runs once in {seconds:g} s",
+                place=one.places.get("interval"),
+                width=len("interval"),
+                message=f"vrrp_script {one.name}: it runs once in {one.interval_s:g} s",
                 hint="interval is in seconds; 1 to 10 is usual",
             )
 

@@ -92,9 +92,8 @@ def _hidden(nodes: Sequence[Node], block: Block) -> Iterator[Finding]:
 
 def mail_nowhere(view: View) -> Iterator[Finding]:
     """smtp_alert, and nobody or no server to send to: no mail is ever sent (KA#343, #1275)."""
-    server = "smtp_server" in view.globals
-    block = view.globals.get("notification_email")
-    recipients = block is not None and any(line.words for line in block.statements())
+    server = view.config.globals.smtp_server is not None
+    recipients = bool(view.config.globals.notification_email)
     if server and recipients:
         return
     wanted = [

@@ -30,7 +30,7 @@ def strict_blocks_vip(view: View) -> Iterator[Finding]:
     """vrrp_strict drops what is sent to the addresses: ping, service, all (users-ask 34; KA#2319, #2046)."""
     blocked: dict[Place, list[Instance]] = {}
     for one in view.instances:
-        if one.strict and not one.accept and not one.owner and addresses(one):
+        if one.model.strict_mode and not one.model.accept and not one.owner and addresses(one):
             own = one.model.places.get("strict_mode")
             blocked.setdefault(own or view.globals["vrrp_strict"].place, []).append(one)
     for place, instances in blocked.items():
@@ -51,7 +51,7 @@ def no_accept_service(view: View) -> Iterator[Finding]:
     """no_accept and yet a service on the address: nobody reaches it (users-ask 34; KA#1142)."""
     served = {one.model.address: one for one in view.services if one.model.address is not None}
     for one in view.instances:
-        if one.accept or one.strict or one.owner:
+        if one.model.accept or one.model.strict_mode or one.owner:
             continue
         service = next((served[a.interface.ip] for a in addresses(one) if a.interface.ip in served), None)
         tracked = _tracked_server(one, view)
@@ -69,14 +69,12 @@ def no_accept_service(view: View) -> Iterator[Finding]:
 
 
 def _tracked_server(one: Instance, view: View) -> str | None:
+    commands = {("script", script.name): script.script.command for script in view.config.vrrp_scripts}
+    commands.update({("process", known.name): known.process for known in view.config.track_processes})
     for tracker in one.effective:
-        block = view.tracker_weights.get((tracker.kind, tracker.name))
-        for line in block.statements() if block is not None else ():
-            if line.name not in ("script", "process"):
-                continue
-            for word in " ".join(word.text for word in line.words[1:]).split():
-                if base_name(word) in SERVERS:
-                    return base_name(word)
+        for word in " ".join(commands.get((tracker.kind, tracker.name), ())).split():
+            if base_name(word) in SERVERS:
+                return base_name(word)
     return None
 
 

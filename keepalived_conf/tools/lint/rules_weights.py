@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keepalived_conf.tools.lint.finding import Finding
-from keepalived_conf.tools.lint.view import Instance, Tracker, View, last
+from keepalived_conf.tools.lint.view import Instance, Tracker, View
 
 MAX_PRIORITY = 254
 
@@ -45,16 +45,17 @@ def nopreempt_weight(view: View) -> Iterator[Finding]:
 
 def reverse_fault(view: View) -> Iterator[Finding]:
     """weight 0 reverse: in FAULT for as long as the check is good (KA#2103)."""
+    written = {("script", known.name): known.places.get("weight") for known in view.config.vrrp_scripts}
+    written |= {("process", known.name): known.places.get("weight") for known in view.config.track_processes}
     for one in view.instances:
         for tracker in one.trackers:
             if tracker.weight or not tracker.reverse or tracker.kind not in ("script", "process"):
                 continue
-            block = view.tracker_weights.get((tracker.kind, tracker.name))
-            line = last(block, "weight") if block is not None else None
+            place = written.get((tracker.kind, tracker.name))
             yield Finding(
                 code="lint-reverse-fault",
-                place=line.place if line is not None else tracker.place,
-                width=len("weight") if line is not None else len(tracker.name),
+                place=place or tracker.place,
+                width=len("weight") if place else len(tracker.name),
                 message=f"({one.name}) weight 0 reverse: the instance is in FAULT for as long as "
                 f"{tracker.name} is good",
                 hint="take reverse out: a failing check then means FAULT",

@@ -1,7 +1,7 @@
 """The configuration as the rules look at it: instances with their trackers, services, programs to run.
 
-Effective values come from the model. Where a rule points at a word (which line of which block, in the
-order of the file), it is the tree that knows; the two are joined by name and by the place of the block.
+Effective values come from the model. Where a rule points at a word, or asks what is written rather than
+what counts, it is the tree that knows; the two are joined by name and by the place of the block.
 """
 
 from __future__ import annotations
@@ -9,18 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from keepalived_conf.model import Place, VirtualServer, VrrpInstance
+from keepalived_conf.grammar.common import COMMAND, SCRIPT
+from keepalived_conf.grammar.forms import Args, BadWordError
+from keepalived_conf.model import Config, Place, Script, SyncGroup, TrackRef, VirtualServer, VrrpInstance
 from keepalived_conf.syntax.parser import Node, Statement
 
-TRACK_BLOCKS = {
-    "track_interface": "interface",
-    "track_script": "script",
-    "track_file": "file",
-    "track_process": "process",
-    "track_bfd": "bfd",
-}
+KINDS = ("interface", "script", "file", "process", "bfd")
+"""Of trackers, as in track_KIND."""
 OWNER_PRIORITY = 255
 
 _NOTIFY = re.compile(r"(?:notify(?:_(?!priority_changes|fifo$)\w+)?|(?:vrrp_|lvs_)?notify_fifo_script)$")
@@ -32,15 +28,21 @@ _TRUE = frozenset({"", "true", "on", "yes"})
 class Program:
     """A program that the configuration has run."""
 
-    words: tuple[str, ...]
-    """Program and arguments, quotes taken off; never empty."""
+    script: Script
     bare: tuple[bool, ...]
-    """Of each word: it stood outside inner quotes."""
+    """Of each word of the command: it stood outside inner quotes."""
     role: str
     """Whose it is, for messages."""
     keyword: str
     place: Place
     width: int
+    written: str
+    """Its first word as it stands in the file."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Program and arguments, never empty."""
+        return self.script.command
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +56,6 @@ class Tracker:
     """0: fault while it is bad (while it is good, if ``reverse``)."""
     reverse: bool
     place: Place
-    of_group: bool = False
-    """Written in the sync group of the instance."""
 
     def change(self, *, good: bool) -> int:
         """What it adds to the priority (defaults-behaviour: trackers; files count from their number)."""
@@ -66,12 +66,16 @@ class Tracker:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    name: str
-    members: tuple[str, ...]
-    weights_count: bool
-    """sync_group_tracking_weight."""
+    model: SyncGroup
     trackers: tuple[Tracker, ...]
-    place: Place
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        return self.model.members
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +84,8 @@ class Instance:
 
     model: VrrpInstance
     statement: Statement
-    strict: bool
-    accept: bool
     trackers: tuple[Tracker, ...]
-    """Those that are written in it, as they are written."""
+    """Those of its own that are followed: an owner and a member of a group lose their weights."""
     group: Group | None
 
     @property
@@ -102,15 +104,13 @@ class Instance:
 
     @property
     def effective(self) -> tuple[Tracker, ...]:
-        """What really moves its priority: weights of members of most sync groups and of owners do not."""
-        if self.owner:
-            return ()
-        own = [
-            one
-            for one in self.trackers
-            if self.group is None or self.group.weights_count or one.kind == "process"
-        ]
-        return (*own, *(self.group.trackers if self.group else ()))
+        """All that it follows, those of its group included (they go before its own of the same name)."""
+        if self.group is None or self.owner:
+            return self.trackers
+        unweighted = {(one.kind, one.name) for one in self.trackers if not one.weight}
+        common = [one for one in self.group.trackers if (one.kind, one.name) not in unweighted]
+        names = {(one.kind, one.name) for one in common}
+        return (*common, *(one for one in self.trackers if (one.kind, one.name) not in names))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,12 +126,11 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
+    config: Config
     instances: tuple[Instance, ...]
     groups: tuple[Group, ...]
     services: tuple[Service, ...]
     programs: tuple[Program, ...]
-    tracker_weights: dict[tuple[str, str], Statement]
-    """(kind, name) of vrrp_script, vrrp_track_process, track_file -> its block."""
     globals: dict[str, Statement]
     """Keyword of global_defs -> its last line."""
     statements: tuple[Statement, ...]
@@ -186,103 +185,56 @@ def base_name(path: str) -> str:
 _TOKEN = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\\.|[^\s'\"\\])+")
 
 
-def split_command(command: str) -> Iterator[tuple[str, bool]]:
-    """Words of a command as keepalived splits it (no shell), and whether each stood outside quotes."""
+def _bare(command: str) -> Iterator[bool]:
+    """Of each word of a command: whether it stands outside quotes."""
     for match in _TOKEN.finditer(command):
-        word = match[0]
-        bare = "'" not in word and '"' not in word
-        yield word if bare else re.sub(r"['\"]", "", word), bare
+        yield "'" not in match[0] and '"' not in match[0]
 
 
-def view_of(config_nodes: tuple[Node, ...], config: Any) -> View:
-    top = tuple(node for node in config_nodes if isinstance(node, Statement) and node.words)
+def view_of(nodes: tuple[Node, ...], config: Config) -> View:
+    top = tuple(node for node in nodes if isinstance(node, Statement) and node.words)
     globals_: dict[str, Statement] = {}
-    trackers: dict[tuple[str, str], Statement] = {}
+    blocks: dict[tuple[str, str], Statement] = {}
     for one in top:
         if one.name == "global_defs":
             globals_.update((line.name, line) for line in one.statements() if line.words)
-        kind = {"vrrp_script": "script", "vrrp_track_process": "process"}.get(one.name)
-        if one.name in ("track_file", "vrrp_track_file"):
-            kind = "file"
-        if kind is not None and len(one.words) > 1:
-            trackers.setdefault((kind, one.words[1].text), one)
-    groups = tuple(_group(one, trackers) for one in top if one.name == "vrrp_sync_group")
+        blocks.setdefault((one.name, text(one)), one)
+    groups = tuple(
+        Group(model=model, trackers=tuple(_trackers(blocks["vrrp_sync_group", model.name], model)))
+        for model in config.sync_groups
+    )
+    group_of = {member: group for group in groups for member in group.members}
     return View(
-        instances=tuple(_instances(config.vrrp_instances, top, trackers, groups, globals_)),
+        config=config,
+        instances=tuple(
+            Instance(
+                model=model,
+                statement=blocks["vrrp_instance", model.name],
+                trackers=tuple(_trackers(blocks["vrrp_instance", model.name], model)),
+                group=group_of.get(model.name),
+            )
+            for model in config.vrrp_instances
+        ),
         groups=groups,
         services=tuple(_services(config.virtual_servers, top)),
         programs=tuple(_programs(top)),
-        tracker_weights=trackers,
         globals=globals_,
         statements=top,
-        nodes=config_nodes,
+        nodes=nodes,
     )
 
 
-def _instances(
-    models: tuple[VrrpInstance, ...],
-    top: tuple[Statement, ...],
-    trackers: dict[tuple[str, str], Statement],
-    groups: tuple[Group, ...],
-    globals_: dict[str, Statement],
-) -> Iterator[Instance]:
-    by_name = {one.name: one for one in models}
-    strict_default = flag(globals_.get("vrrp_strict"))
-    for statement in top:
-        model = by_name.get(text(statement)) if statement.name == "vrrp_instance" else None
-        if model is None or model.places.get("") != statement.place:
-            continue  # a second block of that name is no instance
-        written = last(statement, "strict_mode")
-        strict = flag(written) if written is not None else strict_default
-        yield Instance(
-            model=model,
-            statement=statement,
-            strict=strict,
-            accept=_accept(statement, model, strict=strict),
-            trackers=tuple(_trackers(statement, trackers)),
-            group=next((group for group in groups if model.name in group.members), None),
-        )
-
-
-def _accept(statement: Statement, model: VrrpInstance, *, strict: bool) -> bool:
-    """Whether packets to the addresses are let in (defaults-behaviour: strict mode)."""
-    owner = model.priority == OWNER_PRIORITY
-    written = [one.name for one in statement.statements() if one.name in ("accept", "no_accept")]
-    accept = written[-1] == "accept" if written else owner or not strict
-    return accept and not (strict and not owner and model.version == 2)
-
-
-def _group(statement: Statement, trackers: dict[tuple[str, str], Statement]) -> Group:
-    return Group(
-        name=text(statement),
-        members=tuple(word.text for line in lines(statement, "group") for word in line.words),
-        weights_count=flag(last(statement, "sync_group_tracking_weight")),
-        trackers=tuple(_trackers(statement, trackers, of_group=True)),
-        place=statement.place,
-    )
-
-
-def _trackers(
-    statement: Statement, defined: dict[tuple[str, str], Statement], *, of_group: bool = False
-) -> Iterator[Tracker]:
-    for keyword, kind in TRACK_BLOCKS.items():
-        for line in lines(statement, keyword):
-            words = [word.text for word in line.words]
-            own = defined.get((kind, words[0]))
-            if own is None and kind in ("script", "file", "process"):
-                continue  # keepalived drops it; the loader says so
-            source = last(own, "weight") if own is not None else None
-            given = [word.text for word in source.words[1:]] if source is not None else []
-            if "weight" in words:
-                given = words[words.index("weight") + 1 :]
-            value = number(given[0]) if given else None
+def _trackers(statement: Statement, model: VrrpInstance | SyncGroup) -> Iterator[Tracker]:
+    for kind in KINDS:
+        refs: tuple[TrackRef, ...] = getattr(model, f"track_{kind}")
+        places = {line.words[0].text: line.place for line in lines(statement, f"track_{kind}")}
+        for ref in refs:
             yield Tracker(
                 kind=kind,
-                name=words[0],
-                weight=int(value) if value is not None else (1 if kind == "file" else 0),
-                reverse="reverse" in given[1:],
-                place=line.place,
-                of_group=of_group,
+                name=ref.name,
+                weight=ref.weight or 0,
+                reverse=bool(ref.reverse),
+                place=places.get(ref.name, statement.place),
             )
 
 
@@ -311,17 +263,21 @@ def _programs(top: tuple[Statement, ...]) -> Iterator[Program]:
                 continue
             if statement.body is not None or len(statement.words) < 2:
                 continue
+            form = COMMAND if check or keyword == "misc_path" else SCRIPT
+            try:
+                script = form.read(Args(words=statement.words, first=1, raw=statement.raw))
+            except BadWordError:
+                continue  # the loader says why
             first = statement.words[1]
-            whole = first.text
-            if check and not first.quoted:
-                whole = " ".join(word.text for word in statement.words[1:])
-            words = list(split_command(whole))
-            if words:
-                yield Program(
-                    words=tuple(word for word, _ in words),
-                    bare=tuple(bare for _, bare in words),
-                    role=label if check else f"{keyword} of {label}",
-                    keyword=keyword,
-                    place=statement.place_of(1),
-                    width=len(first.text) + 2 * first.quoted,
-                )
+            whole = first.text if first.quoted else " ".join(word.text for word in statement.words[1:])
+            bare = tuple(_bare(whole))
+            size = len(script.command)
+            yield Program(
+                script=script,
+                bare=bare[:size] if len(bare) >= size else (False,) * size,
+                role=label if check else f"{keyword} of {label}",
+                keyword=keyword,
+                place=statement.place_of(1),
+                width=len(first.text) + 2 * first.quoted,
+                written=first.text,
+            )
