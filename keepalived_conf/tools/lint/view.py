@@ -37,7 +37,7 @@ class Program:
     place: Place
     width: int
     written: str
-    """Its first word as it stands in the file."""
+    """Source text of the command and what follows it."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -279,5 +279,5 @@ def _programs(top: tuple[Statement, ...]) -> Iterator[Program]:
                 keyword=keyword,
                 place=statement.place_of(1),
                 width=len(first.text) + 2 * first.quoted,
-                written=first.text,
+                written=statement.raw[len(keyword) :].lstrip(),
             )
