@@ -157,13 +157,13 @@ def slices(config: Config) -> dict[str, Slice]:
     found: dict[str, Slice] = {}
     if config.vrrp_instances:
         found["vrrp"] = VrrpSlice(globals=config.globals, instances=config.vrrp_instances)
-    checks = tuple(
-        check for server in config.virtual_servers for real in server.real_servers for check in real.checks
-    )
+    # A group has no service yet.
+    services = tuple(server for server in config.virtual_servers if server.group is None)
+    checks = tuple(check for server in services for real in server.real_servers for check in real.checks)
     if checks:
         found["checker"] = CheckerSlice(globals=config.globals, checks=checks)
-    if config.virtual_servers:
-        found["ipvs"] = IpvsSlice(globals=config.globals, virtual_servers=config.virtual_servers)
+    if services:
+        found["ipvs"] = IpvsSlice(globals=config.globals, virtual_servers=services)
     return found
 
 

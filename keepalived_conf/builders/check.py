@@ -1,219 +1,191 @@
-"""TCP_CHECK and HTTP_GET blocks -> Check, all inheritance resolved."""
+"""TCP_CHECK and HTTP_GET blocks -> Check, all inheritance resolved; what the other kinds share with them."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
+from dataclasses import dataclass
 from typing import Any
 
 from keepalived_conf.builders.reader import Read, Reader
+from keepalived_conf.builders.urls import UrlBuilder
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.virtual_server import HTTP_GET, TCP_CHECK, URL
-from keepalived_conf.model import Check, HttpUrl, RealServer, VirtualServer, make_check_id
-from keepalived_conf.syntax import values
-from keepalived_conf.syntax.lexer import split_escaped
+from keepalived_conf.grammar.checks import HTTP_GET, TCP_CHECK
+from keepalived_conf.model import Check, HttpUrl, IpAddress, make_check_id
 from keepalived_conf.syntax.parser import Statement
-from keepalived_conf.syntax.values import BadValueError
 
-_DIGEST = re.compile(r"[0-9A-Fa-f]{32}")
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What is checked."""
+
+    virtual_server: str
+    """Key of the virtual server."""
+    real_server: str
+    """Key of the real server."""
+    address: IpAddress
+    port: int
+    """Of the real server as written, else of the service: the one IPVS forwards to may be forced."""
+    alpha: bool
 
 
 class CheckBuilder:
-    """One TCP_CHECK or HTTP_GET block on its way to a Check."""
+    """The checks of one real server on their way to the model."""
 
     def __init__(
-        self,
-        reader: Reader,
-        levels: tuple[Read, Read],
-        shell: VirtualServer,
-        server: RealServer,
-        *,
-        port: int,
-        log_all_failures: bool,
+        self, reader: Reader, levels: tuple[Read, Read], target: Target, *, log_all_failures: bool
     ) -> None:
-        """``levels``: the blocks around, nearest first: real_server, virtual_server. ``port``: of the real
-        server as written (the one IPVS forwards to may be forced to that of the service)."""
+        """``levels``: the blocks around, nearest first: real_server, virtual_server."""
         self.reader = reader
         self.diagnostics = reader.diagnostics
         self.levels = levels
-        self.shell = shell
-        self.server = server
-        self.port = port
+        self.target = target
         self.log_all_failures = log_all_failures
 
-    def _inherited(self, read: Read, name: str, built_in: Any) -> Any:
+    def inherited(self, read: Read, name: str, built_in: Any) -> Any:
         for level in (read, *self.levels):
-            if level.has(name):
-                return level.get(name)
+            if name in level.values:
+                return level.values[name]
         return built_in
 
     def build(self, kind: str, statement: Statement) -> Check | None:
+        """A TCP_CHECK or HTTP_GET; None after a diagnostic."""
         http = kind == "HTTP_GET"
         read = self.reader.block(statement, HTTP_GET if http else TCP_CHECK)
-        urls = self._urls(read) if http else ()
+        urls = self.urls(kind, statement, read) if http else ()
         if http and not urls:
+            return None
+        network = self.network(kind, statement, read)
+        if network is None:
+            return None
+        network.update(self.timed(read, retry=1, delay_before_retry_s=3.0 if http else 1.0))
+        network["http_protocol"] = self.http_protocol(read)
+        network["fast_recovery"] = read.get("fast_recovery", False)
+        network["urls"] = urls
+        target = self.target
+        parameters = ";".join([f"{name}={network[name]!r}" for name in _DEFINING[:-1]])
+        written = [url.identity for url in urls]
+        listed = ", ".join(written) + ("," if len(written) == 1 else "")
+        return Check(
+            check_id=make_check_id(
+                kind, target.virtual_server, target.real_server, f"{parameters};urls=({listed})"
+            ),
+            kind="HTTP_GET" if http else "TCP_CHECK",
+            virtual_server=target.virtual_server,
+            real_server=target.real_server,
+            places=read.places,
+            **network,
+        )
+
+    # --- shared by all kinds -----------------------------------------------------------------------
+
+    def urls(self, kind: str, statement: Statement, read: Read) -> tuple[HttpUrl, ...]:
+        """Its URLs; empty after a diagnostic."""
+        builder = UrlBuilder(self.reader, tls=kind == "SSL_GET")
+        found = builder.urls(read, self.inherited(read, "virtualhost", None))
+        if not found:
             self.diagnostics.error(
-                statement.place,
+                statement.end_place,
                 "no-url",
-                f"HTTP_GET of {self.server.key} has no url; the check is ignored",
+                f"{kind} of {self.target.real_server} has no url; the check is ignored",
                 hint="write url { path / }",
-                width=len("HTTP_GET"),
+                keepalived=KeepalivedClass.OK if builder.refused else KeepalivedClass.GENERAL_ERROR,
+            )
+        return found
+
+    def http_protocol(self, read: Read) -> Any:
+        written = read.get("http_protocol", "1.0")
+        return "1.0C" if written == "1.0c" else written
+
+    def timed(self, read: Read, *, retry: int, delay_before_retry_s: float | None) -> dict[str, Any]:
+        """Fields of ``TimedCheck``. ``delay_before_retry_s`` None: as delay_loop."""
+        delay_loop_s = self.inherited(read, "delay_loop", 60.0)
+        return {
+            "delay_loop_s": delay_loop_s,
+            "retry": self.inherited(read, "retry", retry),
+            "delay_before_retry_s": self.inherited(
+                read,
+                "delay_before_retry",
+                delay_loop_s if delay_before_retry_s is None else delay_before_retry_s,
+            ),
+            "warmup_s": self.inherited(read, "warmup", delay_loop_s),
+            "alpha": read.get("alpha", self.target.alpha),
+            "log_all_failures": read.get("log_all_failures", self.log_all_failures),
+        }
+
+    def network(
+        self, kind: str, statement: Statement, read: Read, *, needs_port: bool = True
+    ) -> dict[str, Any] | None:
+        """Fields of ``NetworkCheck`` but those of ``timed``; None after a diagnostic."""
+        target = self.target
+        connect_ip, bindto = self._addresses(read)
+        if connect_ip.version == 6 and connect_ip.is_link_local and not read.has("bind_if"):
+            self.diagnostics.error(
+                statement.end_place,
+                "no-bind-if",
+                f"{kind} of the link-local address {connect_ip} needs bind_if; the check is ignored",
+                hint="write bind_if and the interface",
             )
             return None
-        connect_ip = read.get("connect_ip", self.server.address)
-        connect_port = read.get("connect_port", self.port)
-        if connect_port == 0:
-            self.diagnostics.error(
+        port = read.get("connect_port", target.port)
+        if port == 0 and needs_port:
+            self.diagnostics.warning(
                 statement.place,
                 "no-port",
-                f"{kind} of {self.server.key} has no port to connect to",
+                f"{kind} of {target.real_server} has no port to connect to",
                 hint="write connect_port",
                 width=len(kind),
             )
-        delay_loop_s = self._inherited(read, "delay_loop", 60.0)
-        protocol = str(read.get("http_protocol", "1.0"))
+        return {
+            "connect_ip": connect_ip,
+            "connect_port": port,
+            "bindto": bindto,
+            "bind_port": read.get("bind_port", 0),
+            "bind_if": read.get("bind_if"),
+            "fwmark": read.get("fwmark", 0),
+            "connect_timeout_s": self.inherited(read, "connect_timeout", 5.0),
+        }
+
+    def _addresses(self, read: Read) -> tuple[IpAddress, IpAddress | None]:
+        """connect_ip and bindto; of two that do not go together the one written later is ignored."""
+        connect_ip = read.get("connect_ip", self.target.address)
         bindto = read.get("bindto")
-        if bindto is not None and values.family_of(bindto) != values.family_of(connect_ip):
-            self.diagnostics.error(
-                read.places["bindto"],
-                "mixed-families",
-                f"bindto {bindto} is not of the family of {connect_ip}; it is ignored",
-                width=len("bindto"),
-            )
-            bindto = None
-        if connect_ip.is_link_local and values.family_of(connect_ip) == 6 and not read.has("bind_if"):
-            self.diagnostics.error(
-                statement.place,
-                "no-bind-if",
-                f"{kind} of the link-local address {connect_ip} needs bind_if",
-                hint="write bind_if and the interface",
-                width=len(kind),
-            )
-        check = Check(
-            check_id="",
-            kind="HTTP_GET" if http else "TCP_CHECK",
-            virtual_server=self.shell.key,
-            real_server=self.server.key,
-            connect_ip=connect_ip,
-            connect_port=connect_port,
-            bindto=bindto,
-            bind_port=read.get("bind_port", 0),
-            bind_if=read.get("bind_if"),
-            fwmark=read.get("fwmark", 0),
-            connect_timeout_s=self._inherited(read, "connect_timeout", 5.0),
-            delay_loop_s=delay_loop_s,
-            retry=self._inherited(read, "retry", 1),
-            delay_before_retry_s=self._inherited(read, "delay_before_retry", 3.0 if http else 1.0),
-            warmup_s=self._inherited(read, "warmup", delay_loop_s),
-            alpha=read.get("alpha", self.server.alpha),
-            log_all_failures=read.get("log_all_failures", self.log_all_failures),
-            http_protocol="1.1" if protocol == "1.1" else "1.0C" if protocol.lower() == "1.0c" else "1.0",
-            fast_recovery=read.get("fast_recovery", False),
-            urls=urls,
-            places=read.places,
+        if bindto is None or bindto.version == connect_ip.version:
+            return connect_ip, bindto
+        dropped = "bindto"
+        if bindto.version == self.target.address.version and _below(read, "connect_ip", "bindto"):
+            dropped = "connect_ip"
+        self.diagnostics.error(
+            read.places[dropped],
+            "mixed-families",
+            f"connect to {connect_ip} and bindto {bindto} are of different families; {dropped} is ignored",
+            hint="write two IPv4 or two IPv6 addresses",
+            width=len(dropped),
         )
-        return dataclasses.replace(check, check_id=_identity(check))
-
-    def _urls(self, read: Read) -> tuple[HttpUrl, ...]:
-        host = self._inherited(read, "virtualhost", None)
-        urls = []
-        for inner in read.statements.get("url", ()):
-            url = self._url(inner, self.reader.block(inner, URL), host)
-            if url is not None:
-                urls.append(url)
-        return tuple(urls)
-
-    def _url(self, statement: Statement, read: Read, host: str | None) -> HttpUrl | None:
-        path = read.get("path")
-        if path is None:
-            self.diagnostics.error(
-                statement.place,
-                "no-path",
-                "the url has no path and is ignored",
-                hint="write path /",
-                width=len("url"),
-            )
-            return None
-        if not str(path).startswith("/") or any(not "!" <= char <= "~" for char in path):
-            if any(char in "\r\n \t" or not char.isprintable() for char in path):
-                self.diagnostics.error(
-                    read.places["path"],
-                    "invalid-value",
-                    "the path of the url has a blank or a control character in it; the url is ignored",
-                    hint="write it percent-encoded",
-                    width=len("path"),
-                )
-                return None
-            if not str(path).startswith("/"):
-                self.diagnostics.warning(
-                    read.places["path"],
-                    "path-without-slash",
-                    f"path '{path}' does not start with /",
-                    width=len("path"),
-                )
-        digest = read.get("digest")
-        if digest is not None and not _DIGEST.fullmatch(digest):
-            self.diagnostics.error(
-                read.places["digest"],
-                "invalid-value",
-                "the digest is not 32 hexadecimal digits; it is ignored",
-                hint="MD5 of the body, as genhash prints it",
-                width=len("digest"),
-            )
-            digest = None
-        ranges = self._status_ranges(read)
-        regex = self._regex(read)
-        return HttpUrl(
-            path=path,
-            status_ranges=ranges or ((200, 299),),
-            digest=digest.lower() if digest is not None else None,
-            virtualhost=read.get("virtualhost", host),
-            regex=regex,
-            regex_no_match=bool(read.get("regex_no_match", False)) and regex is not None,
-        )
-
-    def _status_ranges(self, read: Read) -> tuple[tuple[int, int], ...]:
-        ranges: set[tuple[int, int]] = set()
-        for line in read.statements.get("status_code", ()):
-            for index, word in enumerate(line.words[1:], 1):
-                try:
-                    ranges.add(values.status_range(word.text))
-                except BadValueError as bad:
-                    self.diagnostics.error(
-                        line.place_of(index),
-                        "invalid-number",
-                        f"status_code: '{word.text}' {bad}; it is ignored",
-                        hint="write for example status_code 200-299 304",
-                        width=len(word.text),
-                        keepalived=KeepalivedClass.GENERAL_ERROR,
-                    )
-        return tuple(sorted(ranges))
-
-    def _regex(self, read: Read) -> str | None:
-        line = read.last("regex")
-        if line is None:
-            return None
-        words = split_escaped(line.raw)
-        if words is None or len(words) < 2:
-            self.diagnostics.error(
-                line.place,
-                "invalid-value",
-                "the regex is not quoted rightly; it is ignored",
-                hint='write regex "PATTERN"',
-                width=len("regex"),
-            )
-            return None
-        return words[1]
+        return (self.target.address, bindto) if dropped == "connect_ip" else (connect_ip, None)
 
 
-_DEFINING = tuple(
-    f.name
-    for f in dataclasses.fields(Check)
-    if f.name not in ("check_id", "kind", "virtual_server", "real_server", "places")
+def _below(read: Read, name: str, other: str) -> bool:
+    """Whether a keyword stands below another one."""
+    first, second = read.places.get(name), read.places.get(other)
+    return first is not None and second is not None and first.line > second.line
+
+
+_DEFINING = (
+    "connect_ip",
+    "connect_port",
+    "bindto",
+    "bind_port",
+    "bind_if",
+    "fwmark",
+    "connect_timeout_s",
+    "delay_loop_s",
+    "retry",
+    "delay_before_retry_s",
+    "warmup_s",
+    "alpha",
+    "log_all_failures",
+    "http_protocol",
+    "fast_recovery",
+    "urls",
 )
-
-
-def _identity(check: Check) -> str:
-    """check_id over everything that defines the check; where it is written does not count."""
-    parameters = ";".join([f"{name}={getattr(check, name)!r}" for name in _DEFINING])
-    return make_check_id(check.kind, check.virtual_server, check.real_server, parameters)
+"""What check_id is made of, in this order; where a check is written does not count. A change here gives
+every check a new identity, and its state is forgotten at the next reload."""

@@ -10,8 +10,10 @@ from keepalived_conf.builders.groups import build_groups
 from keepalived_conf.builders.interfaces import build_interfaces
 from keepalived_conf.builders.reader import Read, Reader, Use
 from keepalived_conf.builders.routing import NamesOf, build_routing, names_of_host, number_rules
+from keepalived_conf.builders.ssl import build_ssl
 from keepalived_conf.builders.trackers import build_trackers
 from keepalived_conf.builders.virtual_server import LvsBuilder
+from keepalived_conf.builders.virtual_server_group import build_virtual_server_groups
 from keepalived_conf.builders.vrrp_defaults import vrrp_defaults
 from keepalived_conf.builders.vrrp_instance import VrrpBuilder
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
@@ -47,12 +49,19 @@ def build(nodes: list[Node], diagnostics: Diagnostics, names: NamesOf | None = N
     groups = build_groups(reader, root, trackers, globals_)
     interfaces = build_interfaces(reader, root)
     vrrp = VrrpBuilder(reader, globals_, vrrp_defaults(globals_, defs), trackers)
-    lvs = LvsBuilder(reader, log_all_failures=bool(defs.get("checker_log_all_failures", False)))
+    server_groups = build_virtual_server_groups(reader, root)
+    lvs = LvsBuilder(
+        reader,
+        defs,
+        server_groups,
+        bfd_instances=[one.name for one in bfd.bfd_instances if one.checker],
+        track_files={one.name: one.weight for one in trackers.track_files},
+    )
     for order, (keyword, statement) in enumerate(root.blocks):
         if keyword.name == "vrrp_instance":
             vrrp.instance(statement, order)
-        elif keyword.name == "virtual_server":
-            lvs.virtual_server(statement)
+        else:
+            lvs.block(keyword, statement)
     vrrp.complete(groups.sync_groups)
     vrrp.check_conflicts()
     static_rules, instances = number_rules(reader, root, routing.static_rules, vrrp.instances)
@@ -82,6 +91,8 @@ def build(nodes: list[Node], diagnostics: Diagnostics, names: NamesOf | None = N
             track_files=trackers.track_files,
             bfd_instances=bfd.bfd_instances,
             vrrp_instances=instances,
+            ssl=build_ssl(reader, root),
+            virtual_server_groups=tuple(server_groups.values()),
             virtual_servers=tuple(lvs.servers),
         ),
         used=tuple(reader.used.values()),

@@ -1,33 +1,37 @@
 """virtual_server blocks -> VirtualServer with real servers and checks: defaults, inheritance, completion.
 
-Rules: keepalived 2.4.3's validation of the checker configuration. Inheritance of check settings runs
-check, real_server, virtual_server, built-in, wherever the lines stand in their blocks.
+Rules: keepalived 2.4.3. Inheritance of check settings runs check, real_server, virtual_server, built-in,
+wherever the lines stand in their blocks. Everything else depends on the order of lines: a method counts for
+the servers below it, flags of a scheduler stand below it, what concerns the sorry server stands below that.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from keepalived_conf.builders.check import CheckBuilder
+from keepalived_conf.builders.other_checks import Trackers
 from keepalived_conf.builders.reader import Read, Reader
+from keepalived_conf.builders.real_server import Draft, RealServerBuilder
+from keepalived_conf.builders.service_rules import ServiceRules, complain
+from keepalived_conf.builders.virtual_server_group import families
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.virtual_server import REAL_SERVER, SCHEDULERS, VIRTUAL_SERVER
+from keepalived_conf.grammar.forms import Args, BadWordError, Form
+from keepalived_conf.grammar.lvs_forms import ENDPOINT, FORWARDING, GRANULARITY, SERVICE, Service
+from keepalived_conf.grammar.real_server import REAL_SERVER
+from keepalived_conf.grammar.schema import Keyword
+from keepalived_conf.grammar.virtual_server import SCHEDULERS, VIRTUAL_SERVER
 from keepalived_conf.model import (
-    Check,
     Family,
-    IpAddress,
-    LvsMethod,
+    Forwarding,
     Place,
-    Protocol,
     RealServer,
     VirtualServer,
+    VirtualServerGroup,
+    Weight,
 )
-from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
-from keepalived_conf.syntax.values import BadValueError, LeadingNumberError
 
-DEFAULT_PERSISTENCE_S = 360
 SCHED_FLAGS = {
     "flag-1": 0x08,
     "flag-2": 0x10,
@@ -40,475 +44,433 @@ SCHED_FLAGS = {
 """IP_VS_SVC_F_SCHED1..3; SCHED_SH_* and SCHED_MH_* share the bits (linux/ip_vs.h)."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Service:
-    """What the words behind virtual_server say."""
-
-    address: IpAddress | None = None
-    port: int = 0
-    fwmark: int | None = None
-
-
 class LvsBuilder:
-    def __init__(self, reader: Reader, *, log_all_failures: bool) -> None:
+    """All virtual servers of a configuration, block by block in file order."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        defs: Read,
+        groups: dict[str, VirtualServerGroup],
+        *,
+        bfd_instances: Iterable[str],
+        track_files: Mapping[str, Weight],
+    ) -> None:
+        """``defs``: what was read of global_defs. ``bfd_instances``, ``track_files``: usable ones."""
         self.reader = reader
         self.diagnostics = reader.diagnostics
-        self.log_all_failures = log_all_failures
+        self.defs = defs
+        self.groups = groups
+        self.log_all_failures = bool(defs.get("checker_log_all_failures", False))
+        self.trackers = Trackers(bfd_instances=frozenset(bfd_instances), track_files=track_files)
         self.servers: list[VirtualServer] = []
-        self._keys: dict[str, Place | None] = {}
+        self._keys: dict[str, Place] = {}
+        self._members: dict[str, int] = {}
 
-    def virtual_server(self, statement: Statement) -> None:
+    def smtp_alert(self, *, default: bool) -> bool:
+        """Of a service or server that says nothing itself."""
+        return bool(self.defs.get("smtp_alert_checker", self.defs.get("smtp_alert", default)))
+
+    def block(self, keyword: Keyword, statement: Statement) -> None:
+        """The next block of the top level, whatever it is."""
+        if keyword.name == "virtual_server":
+            self._virtual_server(statement)
+        elif len(statement.words) > 1 and keyword.name == "bfd_instance":
+            self.trackers.seen_bfd.add(statement.words[1].text)
+        elif len(statement.words) > 1 and keyword.name in ("track_file", "vrrp_track_file"):
+            self.trackers.seen_files.add(statement.words[1].text)
+
+    def member(self, group: str) -> int:
+        """Number of the next service of a group."""
+        number = self._members.get(group, 0)
+        self._members[group] = number + 1
+        return number
+
+    def _virtual_server(self, statement: Statement) -> None:
         """Add the service of one virtual_server block, or say why it cannot be."""
-        service = self._service(statement)
-        read = self.reader.block(statement, VIRTUAL_SERVER)
+        # The block of a service that has no address is not looked into, as in keepalived.
+        service: Service | None = self.reader.form(statement, SERVICE, 1)
         if service is None:
             return
-        built = _Builder(self, statement, read, service).build()
+        if service.fwmark == 0:
+            self.diagnostics.warning(
+                statement.place_of(2),
+                "invalid-value",
+                "fwmark 0 is what packets without a mark have; the block is ignored",
+                hint="write a mark from 1 on",
+                width=len(statement.words[2].text),
+            )
+            return
+        built = ServiceBuilder(self, statement, service).build()
         if built is None:
             return
         if built.key in self._keys:
-            self.diagnostics.error(
+            self.diagnostics.warning(
                 statement.place,
                 "duplicate-virtual-server",
                 f"virtual server {built.key} is already defined at {self._keys[built.key]}; "
                 "this block is ignored",
+                hint="remove one of the blocks",
                 width=len("virtual_server"),
             )
             return
         self._keys[built.key] = statement.place
         self.servers.append(built)
 
-    def _service(self, statement: Statement) -> _Service | None:
-        words = statement.words
-        if len(words) < 2:
-            self.reader.missing_word(
-                statement, "write: virtual_server ADDRESS PORT {, or virtual_server fwmark MARK {"
-            )
-            return None
-        if words[1].text == "group":
-            if self.diagnostics.first_time("no-effect-yet", "virtual_server group"):
-                self.diagnostics.warning(
-                    statement.place_of(1),
-                    "no-effect-yet",
-                    "virtual_server group is understood, has no effect yet: no service is made",
-                    hint="write one virtual_server per address until then",
-                    width=len("group"),
-                )
-            return None
-        if words[1].text == "fwmark":
-            if len(words) < 3:
-                self.reader.missing_word(
-                    statement, "write: virtual_server ADDRESS PORT {, or virtual_server fwmark MARK {"
-                )
-                return None
-            try:
-                mark = values.integer(words[2].text)
-            except (BadValueError, LeadingNumberError):
-                mark = 0
-            if not 1 <= mark <= 4294967295:
-                self.diagnostics.error(
-                    statement.place_of(2),
-                    "invalid-number",
-                    f"fwmark '{words[2].text}' is not a "
-                    "whole number from 1 to 4294967295; the block is ignored",
-                    width=len(words[2].text),
-                    keepalived=KeepalivedClass.INVALID_NUMBER,
-                )
-                return None
-            return _Service(fwmark=mark)
-        endpoint = self.endpoint(statement, 0)
-        return None if endpoint is None else _Service(address=endpoint[0], port=endpoint[1])
 
-    def endpoint(self, statement: Statement, default_port: int) -> tuple[IpAddress, int] | None:
-        """``KEYWORD ADDR [PORT]`` -> (address, port), or None after a diagnostic."""
-        words = statement.words
-        index = 1
-        try:
-            address = values.address(words[1].text)
-            index = 2
-            port = values.port(words[2].text) if len(words) > 2 else default_port
-        except BadValueError as bad:
-            self.diagnostics.error(
-                statement.place_of(index),
-                "invalid-address",
-                f"{statement.name}: '{words[index].text}' {bad}; the block or line is ignored",
-                hint=f"write {statement.name} ADDRESS PORT",
-                width=len(words[index].text),
-            )
-            return None
-        return address, port
-
-
-class _Builder:
+class ServiceBuilder:
     """One virtual_server block on its way to a VirtualServer."""
 
-    def __init__(self, parent: LvsBuilder, statement: Statement, read: Read, service: _Service) -> None:
+    def __init__(self, parent: LvsBuilder, statement: Statement, service: Service) -> None:
         self.parent = parent
+        self.reader = parent.reader
         self.diagnostics = parent.diagnostics
         self.statement = statement
-        self.read = read
         self.service = service
-        self.label = (
-            f"[{service.address}]:{service.port}" if service.fwmark is None else f"FWM {service.fwmark}"
-        )
+        if service.group is not None:
+            self.label = f"group {service.group}"
+        elif service.fwmark is not None:
+            self.label = f"FWM {service.fwmark}"
+        else:
+            self.label = f"[{service.address}]:{service.port}"
+        self.read = Read(statement.place)
+        self.group: VirtualServerGroup | None = None
+        # As far as the block has been read:
+        self.family: int | None = None if service.address is None else service.address.version
+        self.forwarding: Forwarding | None = None
+        self.scheduler = ""
+        self.flags = 0
+        self.sorry: Draft | None = None
+        self.drafts: list[Draft] = []
 
-    def _error(
-        self,
-        keyword: str,
-        code: str,
-        message: str,
-        *,
-        hint: str = "",
-        keepalived: KeepalivedClass = KeepalivedClass.GENERAL_ERROR,
-    ) -> None:
-        place = self.read.places.get(keyword)
-        self.diagnostics.error(
-            place or self.statement.place,
-            code,
-            f"virtual server {self.label}: {message}",
-            hint=hint,
-            width=len(keyword) if keyword and place else len("virtual_server"),
+    def build(self) -> VirtualServer | None:
+        self.reader.into(self.read, self.statement.body or [], VIRTUAL_SERVER)
+        for line in self.statement.statements():
+            if line.words and not line.words[0].quoted:
+                step = _IN_ORDER.get(line.words[0].text)
+                if step is not None:
+                    step(self, line)
+        self._note_tunnels()
+        if not self.drafts:
+            self.diagnostics.error(
+                self.statement.end_place,
+                "no-real-server",
+                f"virtual server {self.label} has no real servers and is ignored",
+                hint="add a real_server",
+            )
+            return None
+        self._close()
+        if self.service.group is not None and not self._join_group(self.service.group):
+            return None
+        return self._complete()
+
+    # --- line by line ------------------------------------------------------------------------------
+
+    def _again(self, line: Statement, form: Form) -> Any:
+        """What the reader of the row has read already, and complained of where needed."""
+        try:
+            return form.read(Args(words=line.words, first=1, raw=line.raw))
+        except BadWordError:
+            return None
+
+    def _method(self, line: Statement) -> None:
+        self.forwarding = self._again(line, FORWARDING) or self.forwarding
+
+    def _lb_algo(self, line: Statement) -> None:
+        if len(line.words) > 1 and line.words[1].text in SCHEDULERS:
+            self.scheduler = line.words[1].text
+
+    def _flag(self, line: Statement) -> None:
+        name = line.name
+        owner = name.partition("-")[0]
+        if owner == "flag" or (owner == self.scheduler and owner in ("sh", "mh")):
+            self.flags |= SCHED_FLAGS[name]
+            return
+        if self.scheduler in ("sh", "mh"):
+            if name != "hashed":
+                self._flag_ignored(line, f"does not go with scheduler {self.scheduler}", KeepalivedClass.OK)
+            return
+        if name == "hashed":
+            why = "goes with schedulers sh and mh only, and means nothing there"
+        elif not self.scheduler and self.read.get("lb_algo") == owner:
+            why = f"stands above lvs_sched {owner}"
+        else:
+            why = f"goes with scheduler {owner} only"
+        self._flag_ignored(line, why, KeepalivedClass.GENERAL_ERROR)
+
+    def _flag_ignored(self, line: Statement, why: str, keepalived: KeepalivedClass) -> None:
+        owner = line.name.partition("-")[0]
+        complain(
+            self.diagnostics,
+            line.place,
+            "flag-of-other-scheduler",
+            f"virtual server {self.label}: {line.name} {why}; it is ignored",
+            hint="remove the line" if owner == "hashed" else f"write it below lvs_sched {owner}",
+            width=len(line.name),
             keepalived=keepalived,
         )
 
-    def build(self) -> VirtualServer | None:
-        read, service = self.read, self.service
-        method = self._method(read.last("lb_kind"))
-        if method is None:
-            if "lb_kind" not in read.refused:
-                self._error(
-                    "lb_kind",
-                    "no-lvs-method",
-                    "no lvs_method is set; NAT is taken",
-                    hint="write lvs_method NAT",
+    def _ip_family(self, line: Statement) -> None:
+        word = line.words[1].text if len(line.words) > 1 else ""
+        if word not in ("inet", "inet6"):
+            return
+        family = 6 if word == "inet6" else 4
+        if self.family is not None and self.family != family:
+            self.diagnostics.error(
+                line.place_of(1),
+                "mixed-families",
+                f"virtual server {self.label}: the service is IPv{self.family}; ip_family is ignored",
+                hint="write ip_family for fwmark services, above their servers",
+                width=len(word),
+            )
+            return
+        self.family = family
+
+    def _granularity(self, line: Statement) -> None:
+        found = self._again(line, GRANULARITY)
+        if found is not None and self.family is None:
+            self.family = 6 if isinstance(found, int) else 4
+
+    def _sorry_server(self, line: Statement) -> None:
+        found = self._again(line, ENDPOINT)
+        if found is not None:
+            self.sorry = Draft(statement=line, endpoint=found, forwarding=self.forwarding)
+
+    def _sorry_setting(self, line: Statement) -> None:
+        if self.sorry is None:
+            where = "above" if self.read.has("sorry_server") else "without"
+            self.diagnostics.error(
+                line.place,
+                "no-sorry-server",
+                f"virtual server {self.label}: {line.name} {where} sorry_server is ignored",
+                hint=f"write {line.name} below sorry_server",
+                width=len(line.name),
+            )
+        elif line.name == "sorry_server_inhibit":
+            self.sorry.inhibit = True
+        else:
+            self.sorry.forwarding = self._again(line, FORWARDING) or self.sorry.forwarding
+
+    def _real_server(self, line: Statement) -> None:
+        endpoint = self.reader.form(line, ENDPOINT, 1)
+        if endpoint is None:
+            return
+        read = self.reader.block(line, REAL_SERVER)
+        draft = Draft(
+            statement=line,
+            endpoint=endpoint,
+            forwarding=read.get("lvs_method", self.forwarding),
+            read=read,
+        )
+        if not draft.tunnelled:
+            if self.family is None:
+                self.family = draft.family
+            elif self.family != draft.family:
+                self._wrong_family(line, line.end_place, draft)
+                return
+        self.drafts.append(draft)
+
+    def _wrong_family(self, line: Statement, place: Place, draft: Draft) -> None:
+        self.diagnostics.error(
+            place,
+            "mixed-families",
+            f"virtual server {self.label}: {line.name} {draft.endpoint.address} is not IPv{self.family} "
+            "as the service is; the server is ignored",
+            hint="only lvs_method TUN, written above it or in it, can mix families",
+        )
+
+    # --- the whole block -----------------------------------------------------------------------------
+
+    def _note_tunnels(self) -> None:
+        drafts = [*self.drafts, *([self.sorry] if self.sorry else ())]
+        given = [self.forwarding, *(draft.forwarding for draft in drafts)]
+        used = any(one is not None and one.tunnel is not None for one in given)
+        if used and self.diagnostics.first_time("no-effect-yet", "tunnel options"):
+            self.diagnostics.warning(
+                self.statement.place,
+                "no-effect-yet",
+                f"virtual server {self.label}: tunnel options are understood, have no effect yet",
+                hint="tunnels of type ipip are used",
+                width=len("virtual_server"),
+            )
+
+    def _close(self) -> None:
+        """At the closing brace: the sorry server, and the family where nothing has fixed it."""
+        sorry = self.sorry
+        if sorry is not None and not sorry.tunnelled:
+            if self.family is None:
+                self.family = sorry.family
+            elif self.family != sorry.family:
+                self._wrong_family(sorry.statement, self.statement.end_place, sorry)
+                self.sorry = sorry = None
+        if self.family is None and self.service.group is None:
+            # All servers are tunnelled: their family if they agree, else IPv4.
+            found = {draft.family for draft in (*self.drafts, *([sorry] if sorry else ()))}
+            self.family = found.pop() if len(found) == 1 else 4
+
+    def _join_group(self, name: str) -> bool:
+        """Find the group and settle the family; keepalived logs what is wrong here, and no more."""
+        if self.diagnostics.first_time("no-effect-yet", "virtual_server group"):
+            self.diagnostics.warning(
+                self.statement.place_of(1),
+                "no-effect-yet",
+                "virtual_server group is understood, has no effect yet: no service is made",
+                hint="write one virtual_server per address until then",
+                width=len("group"),
+            )
+        self.group = self.parent.groups.get(name)
+        problem = ""
+        if self.group is None:
+            problem = f"virtual_server_group {name} is not defined, or not usable"
+        else:
+            found = families(self.group)
+            if self.family is not None and found - {self.family}:
+                problem = (
+                    f"virtual_server_group {name} has lines that are not IPv{self.family} as its servers"
                 )
-            method = "NAT"
-        protocol = self._protocol()
-        scheduler = self._scheduler()
-        shell = VirtualServer(
+            elif self.family is None:
+                self.family = found.pop() if len(found) == 1 else 4
+        if problem:
+            self.diagnostics.warning(
+                self.statement.place_of(2),
+                "no-group",
+                f"{problem}; this virtual server is ignored",
+                hint=f"write virtual_server_group {name} {{ ADDRESS PORT }}" if self.group is None else "",
+                width=len(name),
+            )
+        return not problem
+
+    def _forwarding_of(self, draft: Draft) -> Forwarding:
+        if draft.forwarding is not None:
+            return draft.forwarding
+        if self.forwarding is None:
+            self.diagnostics.error(
+                self.statement.place,
+                "no-lvs-method",
+                f"virtual server {self.label}: no lvs_method is set; NAT is taken",
+                hint="write lvs_method NAT above the servers",
+                width=len("virtual_server"),
+            )
+            self.forwarding = Forwarding(method="NAT")
+        return self.forwarding
+
+    def _complete(self) -> VirtualServer:
+        read, service = self.read, self.service
+        rules = ServiceRules(self)
+        family: Family = 6 if self.family == 6 else 4
+        settings = rules.service_settings(family)
+        key = VirtualServer(
             address=service.address,
             port=service.port,
             fwmark=service.fwmark,
-            protocol=protocol,
-            scheduler=scheduler,
-            family=self._family(),
+            group=service.group,
+            group_member=self.parent.member(service.group) if service.group is not None else 0,
+            protocol=settings.protocol,
+            family=family,
         )
-        servers = self._real_servers(shell, method)
-        if not servers:
-            self._error(
-                "", "no-real-server", "it has no real servers and is ignored", hint="add a real_server"
-            )
-            return None
-        quorum, hysteresis = self._quorum(servers)
-        sorry_inhibit = bool(read.get("sorry_server_inhibit", False))
-        sorry = self._sorry_server(shell, method, servers, inhibit=sorry_inhibit)
-        timeout_s, prefix = self._persistence(shell)
-        if read.get("hashed"):
-            self.diagnostics.warning(
-                read.places["hashed"],
-                "no-effect",
-                "hashed has no effect",
-                width=len("hashed"),
-                keepalived=KeepalivedClass.GENERAL_ERROR,
-            )
-        return dataclasses.replace(
-            shell,
-            scheduler_flags=self._scheduler_flags(scheduler),
-            ops=bool(read.get("ops", False)),
-            lvs_method=method,
-            persistence_timeout_s=timeout_s,
-            persistence_prefix=prefix,
+        builder = RealServerBuilder(self.parent, self, port=service.port, service_key=key.key)
+        servers = self._servers(builder)
+        quorum, hysteresis = rules.quorum(sum(server.weight for server in servers))
+        forwarding = self.forwarding or Forwarding(method="NAT")
+        return VirtualServer(
+            address=key.address,
+            port=key.port,
+            fwmark=key.fwmark,
+            group=key.group,
+            group_member=key.group_member,
+            family=family,
+            protocol=settings.protocol,
+            scheduler=settings.scheduler,
+            scheduler_flags=self.flags,
+            ops=settings.ops,
+            lvs_method=forwarding.method,
+            tunnel=forwarding.tunnel,
+            persistence_engine=settings.persistence_engine,
+            persistence_timeout_s=settings.persistence_timeout_s,
+            persistence_prefix=settings.persistence_prefix,
             quorum=quorum,
             hysteresis=hysteresis,
             alpha=bool(read.get("alpha", False)),
             omega=bool(read.get("omega", False)),
-            sorry_server=sorry,
-            sorry_server_inhibit=sorry_inhibit and sorry is not None,
+            ha_suspend=settings.ha_suspend,
+            quorum_up=read.get("quorum_up"),
+            quorum_down=read.get("quorum_down"),
+            smtp_alert=bool(read.get("smtp_alert", self.parent.smtp_alert(default=False))),
+            snmp_name=read.get("snmp_name"),
+            sorry_server=self._sorry(builder, servers),
+            sorry_server_inhibit=self.sorry is not None and self.sorry.inhibit,
             real_servers=tuple(servers),
             places=read.places,
         )
 
-    # --- the service -------------------------------------------------------------------------------
-
-    def _method(self, statement: Statement | None) -> LvsMethod | None:
-        if statement is None:
-            return None
-        word = statement.words[1].text
-        if word not in ("NAT", "DR", "TUN"):
-            self.diagnostics.error(
-                statement.place_of(1),
-                "invalid-value",
-                f"{statement.name}: '{word}' is not one of NAT, DR, TUN; the line is ignored",
-                hint="the names are upper case",
-                width=len(word),
-            )
-            return None
-        if len(statement.words) > 2 and self.diagnostics.first_time("no-effect-yet", "tunnel options"):
-            self.diagnostics.note(
-                statement.place_of(2),
-                "no-effect-yet",
-                "tunnel options are understood, have no effect yet (type ipip is used)",
-                width=len(statement.words[2].text),
-            )
-        return cast(LvsMethod, word)
-
-    def _protocol(self) -> Protocol | None:
-        written = self.read.get("protocol")
-        if self.service.fwmark is not None:
-            if written is not None:
-                self._error("protocol", "protocol-ignored", "a fwmark service has no protocol; it is ignored")
-            return None
-        if written is not None:
-            name = str(written).upper()
-            if name in ("TCP", "UDP", "SCTP"):
-                return cast(Protocol, name)
-            self._error(
-                "protocol", "invalid-value", f"protocol '{written}' is not TCP, UDP or SCTP; it is ignored"
-            )
-        self._error(
-            "protocol" if written is not None else "",
-            "no-protocol",
-            "no protocol is set; UDP is taken",
-            hint="write protocol TCP",
-        )
-        return "UDP"
-
-    def _scheduler(self) -> str:
-        written = self.read.get("lb_algo")
-        if written in SCHEDULERS:
-            return str(written)
-        if written is not None:
-            self._error(
-                "lb_algo",
-                "invalid-value",
-                f"scheduler '{written}' is not known; it is ignored",
-                hint="known are " + ", ".join(SCHEDULERS),
-            )
-        self._error(
-            "lb_algo" if written is not None else "",
-            "no-scheduler",
-            "no lvs_sched is set; wlc is taken",
-            hint="write lvs_sched wlc",
-        )
-        return "wlc"
-
-    def _scheduler_flags(self, scheduler: str) -> int:
-        flags = 0
-        for name, bit in SCHED_FLAGS.items():
-            if not self.read.get(name):
-                continue
-            owner = name.partition("-")[0]
-            if owner in ("sh", "mh") and owner != scheduler:
-                self._error(
-                    name,
-                    "flag-of-other-scheduler",
-                    f"{name} does not go with scheduler {scheduler}; it is ignored",
-                    hint=f"write lvs_sched {owner}",
-                )
-                continue
-            flags |= bit
-        return flags
-
-    def _family(self) -> Family:
-        if self.service.address is not None:
-            return 6 if values.family_of(self.service.address) == 6 else 4
-        written = self.read.get("ip_family")
-        if written is not None:
-            return 6 if written == "inet6" else 4
-        for statement in self.read.statements.get("real_server", ()):
-            try:
-                return 6 if values.family_of(values.address(statement.words[1].text)) == 6 else 4
-            except (BadValueError, IndexError):
-                continue
-        return 4
-
-    def _persistence(self, shell: VirtualServer) -> tuple[int | None, int | None]:
-        read = self.read
-        timeout_s: int | None = None
-        if read.has("persistence_timeout"):
-            timeout_s = read.get("persistence_timeout") or DEFAULT_PERSISTENCE_S
-        prefix: int | None = None
-        word = read.get("persistence_granularity")
-        if word is not None:
-            try:
-                prefix = values.netmask_prefix(word) if shell.family == 4 else values.integer(word)
-                if not 1 <= prefix <= 128:
-                    raise BadValueError("is not a prefix length from 1 to 128")
-            except (BadValueError, LeadingNumberError) as bad:
-                why = bad if isinstance(bad, BadValueError) else "is not a whole number"
-                self._error(
-                    "persistence_granularity",
-                    "invalid-value",
-                    f"persistence_granularity '{word}' {why}; it is ignored",
-                )
-                prefix = None
-            else:
-                timeout_s = timeout_s or DEFAULT_PERSISTENCE_S
-        if shell.fwmark is None and shell.port == 0 and timeout_s is None:
-            self._error(
-                "",
-                "port-zero",
-                f"port 0 works with persistence only; {DEFAULT_PERSISTENCE_S} s is taken",
-                hint="write persistence_timeout, or a port",
-            )
-            timeout_s = DEFAULT_PERSISTENCE_S
-        return timeout_s, prefix
-
-    def _quorum(self, servers: list[RealServer]) -> tuple[int, int]:
-        quorum = int(self.read.get("quorum", 1))
-        hysteresis = int(self.read.get("hysteresis", 0))
-        total = sum(server.weight for server in servers)
-        if quorum > total:
-            # A sum of zero (all weights 0) leaves the quorum out of reach rather than always met.
-            lowered = max(1, total)
-            if lowered != quorum:
-                self._error(
-                    "quorum",
-                    "quorum-lowered",
-                    f"quorum {quorum} is more than the weight of all real servers "
-                    f"({total}); {lowered} is taken",
-                    hint="lower the quorum or raise the weights",
-                )
-            quorum = lowered
-        if hysteresis >= quorum:
-            if hysteresis:
-                self._error(
-                    "hysteresis",
-                    "hysteresis-lowered",
-                    f"hysteresis {hysteresis} is not below the quorum; {quorum - 1} is taken",
-                    hint="write a hysteresis below the quorum",
-                )
-            hysteresis = quorum - 1
-        return quorum, hysteresis
-
-    # --- servers -------------------------------------------------------------------------------------
-
-    def _real_servers(self, shell: VirtualServer, method: LvsMethod) -> list[RealServer]:
+    def _servers(self, builder: RealServerBuilder) -> list[RealServer]:
         found: dict[str, RealServer] = {}
-        for statement in self.read.statements.get("real_server", ()):
-            if len(statement.words) < 2:
-                self.parent.reader.missing_word(statement, "write: real_server ADDRESS PORT {")
+        written: set[tuple[object, int]] = set()
+        for draft in self.drafts:
+            as_written = (draft.endpoint.address, draft.endpoint.port or 0)
+            if as_written in written:
+                self._duplicate(draft, KeepalivedClass.GENERAL_ERROR)
                 continue
-            endpoint = self.parent.endpoint(statement, shell.port)
-            read = self.parent.reader.block(statement, REAL_SERVER)
-            if endpoint is None:
-                continue
-            server = self._real_server(shell, method, statement, read, *endpoint)
-            if server is None:
-                continue
+            written.add(as_written)
+            server = builder.real(draft, self._forwarding_of(draft))
             if server.key in found:
-                self.diagnostics.error(
-                    statement.place,
-                    "duplicate-real-server",
-                    f"virtual server {self.label}: real server {server.key} is listed twice; "
-                    "this block is ignored",
-                    width=len("real_server"),
-                )
+                # Equal once the port is filled in: keepalived finds out when the kernel refuses it.
+                self._duplicate(draft, KeepalivedClass.OK)
                 continue
             found[server.key] = server
         return list(found.values())
 
-    def _fits(
-        self, shell: VirtualServer, method: LvsMethod, address: IpAddress, statement: Statement
-    ) -> bool:
-        if method == "TUN" or values.family_of(address) == shell.family:
-            return True
-        self.diagnostics.error(
-            statement.place_of(1),
-            "mixed-families",
-            f"virtual server {self.label}: {address} is not IPv{shell.family} as the service is; "
-            "the server is ignored",
-            hint="only lvs_method TUN can mix families",
-            width=len(str(address)),
+    def _duplicate(self, draft: Draft, keepalived: KeepalivedClass) -> None:
+        address, port = draft.endpoint
+        complain(
+            self.diagnostics,
+            draft.statement.place,
+            "duplicate-real-server",
+            f"virtual server {self.label}: real server [{address}]:{port or self.service.port} is listed "
+            "twice; this block is ignored",
+            hint="remove one of the blocks",
+            width=len("real_server"),
+            keepalived=keepalived,
         )
-        return False
 
-    def _forwarded_port(
-        self, shell: VirtualServer, method: LvsMethod, port: int, statement: Statement
-    ) -> int:
-        if method == "NAT" or port == shell.port:
-            return port
-        if len(statement.words) > 2:
+    def _sorry(self, builder: RealServerBuilder, servers: list[RealServer]) -> RealServer | None:
+        draft = self.sorry
+        if draft is None:
+            return None
+        twin = next(
+            (
+                one
+                for one in servers
+                if one.address == draft.endpoint.address
+                and one.port == (draft.endpoint.port or self.service.port)
+            ),
+            None,
+        )
+        if twin is not None and twin.inhibit_on_failure != draft.inhibit:
             self.diagnostics.error(
-                statement.place_of(2),
-                "port-mismatch",
-                f"virtual server {self.label}: with {method} the port of {statement.name} cannot "
-                f"differ; {shell.port} is taken",
-                width=len(statement.words[2].text),
+                draft.statement.place,
+                "sorry-server-inhibit",
+                f"virtual server {self.label}: the sorry server is real server {twin.key} too, and takes "
+                f"over its inhibit_on_failure ({'on' if twin.inhibit_on_failure else 'off'})",
+                hint="write inhibit_on_failure there and sorry_server_inhibit here, or neither",
+                width=len("sorry_server"),
             )
-        return shell.port
+            draft.inhibit = twin.inhibit_on_failure
+        return builder.sorry(draft, self._forwarding_of(draft))
 
-    def _real_server(
-        self,
-        shell: VirtualServer,
-        vs_method: LvsMethod,
-        statement: Statement,
-        read: Read,
-        address: IpAddress,
-        port: int,
-    ) -> RealServer | None:
-        method = self._method(read.last("lvs_method")) or vs_method
-        if not self._fits(shell, method, address, statement):
-            return None
-        server = RealServer(
-            address=address,
-            port=self._forwarded_port(shell, method, port, statement),
-            weight=read.get("weight", self.read.get("weight", 1)),
-            lvs_method=method,
-            inhibit_on_failure=read.get("inhibit_on_failure", self.read.get("inhibit_on_failure", False)),
-            uthreshold=read.get("uthreshold", 0),
-            lthreshold=read.get("lthreshold", 0),
-            alpha=read.get("alpha", self.read.get("alpha", False)),
-            places=read.places,
-        )
-        # Checks go to the port as written: the forced one is a matter of forwarding.
-        checks: dict[str, Check] = {}
-        for keyword, inner in read.blocks:
-            check = CheckBuilder(
-                self.parent.reader,
-                (read, self.read),
-                shell,
-                server,
-                port=port,
-                log_all_failures=self.parent.log_all_failures,
-            ).build(keyword.name, inner)
-            if check is None:
-                continue
-            if check.check_id in checks:
-                self.diagnostics.warning(
-                    inner.place,
-                    "duplicate-check",
-                    f"the same {keyword.name} is written twice for {server.key}; one is used",
-                    width=len(keyword.name),
-                )
-                continue
-            checks[check.check_id] = check
-        return dataclasses.replace(server, checks=tuple(checks.values()))
 
-    def _sorry_server(
-        self, shell: VirtualServer, vs_method: LvsMethod, servers: list[RealServer], *, inhibit: bool
-    ) -> RealServer | None:
-        statement = self.read.last("sorry_server")
-        if statement is None:
-            for name in ("sorry_server_inhibit", "sorry_server_lvs_method"):
-                if name in self.read.places:
-                    self._error(name, "no-sorry-server", f"{name} without sorry_server is ignored")
-            return None
-        endpoint = self.parent.endpoint(statement, shell.port)
-        if endpoint is None:
-            return None
-        method = self._method(self.read.last("sorry_server_lvs_method")) or vs_method
-        address, port = endpoint
-        if not self._fits(shell, method, address, statement):
-            return None
-        sorry = RealServer(
-            address=address,
-            port=self._forwarded_port(shell, method, port, statement),
-            lvs_method=method,
-            inhibit_on_failure=inhibit,
-            places={"": statement.place},
-        )
-        for server in servers:
-            if server.key == sorry.key:
-                return dataclasses.replace(sorry, inhibit_on_failure=server.inhibit_on_failure)
-        return sorry
+_Step = Callable[[ServiceBuilder, Statement], None]
+_IN_ORDER: dict[str, _Step] = {
+    "lb_kind": ServiceBuilder._method,
+    "lvs_method": ServiceBuilder._method,
+    "lb_algo": ServiceBuilder._lb_algo,
+    "lvs_sched": ServiceBuilder._lb_algo,
+    **dict.fromkeys((*SCHED_FLAGS, "hashed"), ServiceBuilder._flag),
+    "ip_family": ServiceBuilder._ip_family,
+    "persistence_granularity": ServiceBuilder._granularity,
+    "sorry_server": ServiceBuilder._sorry_server,
+    "sorry_server_inhibit": ServiceBuilder._sorry_setting,
+    "sorry_server_lvs_method": ServiceBuilder._sorry_setting,
+    "real_server": ServiceBuilder._real_server,
+}
+"""Keywords whose meaning depends on what stands above them."""

@@ -135,7 +135,8 @@ class UdpCheck(NetworkCheck):
     """UDP_CHECK."""
 
     kind: ClassVar[str] = "UDP_CHECK"
-    payload: bytes = b""
+    payload: bytes | None = None
+    """None: an empty datagram."""
     require_reply: ReplyPattern | None = None
     """None: good when no ICMP error comes back in time."""
     min_reply_length_bytes: int = 0
@@ -206,8 +207,7 @@ class FileCheck:
 
     kind: ClassVar[str] = "FILE_CHECK"
     track_file: str
-    weight: Weight | None = None
-    """None: the weight of the track_file."""
+    weight: Weight
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -120,6 +120,10 @@ class VirtualServer:
         return Forwarding(method=self.lvs_method, tunnel=self.tunnel)
 
     @property
+    def sorry_server_forwarding(self) -> Forwarding | None:
+        return None if self.sorry_server is None else self.sorry_server.forwarding
+
+    @property
     def persistence_granularity(self) -> IPv4Address | int | None:
         """As it is written: a netmask (IPv4) or a prefix length (IPv6)."""
         if self.persistence_prefix is None or self.family == 6:

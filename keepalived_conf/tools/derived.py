@@ -7,7 +7,6 @@ reader of the row would have given: None for a line that is not written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Network
 from typing import Any
 
 from keepalived_conf.grammar.forms import Args, Form, Shape
@@ -237,25 +236,11 @@ def _flag_of(scheduler: str, bit: int) -> Callable[[VirtualServer], bool]:
     return lambda one: one.scheduler == scheduler and bool(one.scheduler_flags & bit)
 
 
-def _granularity(one: VirtualServer) -> str | None:
-    if one.persistence_prefix is None:
+def _ip_family(one: VirtualServer) -> str | None:
+    """Where no address says it; a group may have both families, and is IPv4 then."""
+    if one.address is not None or (one.group is not None and one.family == 4):
         return None
-    if one.family == 6:
-        return str(one.persistence_prefix)
-    return str(IPv4Network((0, one.persistence_prefix)).netmask)
-
-
-def _sorry(one: VirtualServer) -> tuple[str, str] | None:
-    sorry = one.sorry_server
-    return None if sorry is None else (str(sorry.address), str(sorry.port))
-
-
-def _status_codes(one: HttpUrl) -> tuple[str, ...]:
-    return tuple(str(low) if low == high else f"{low}-{high}" for low, high in one.status_ranges)
-
-
-def _regex(one: HttpUrl) -> tuple[str, ...] | None:
-    return None if one.regex is None else (one.regex,)
+    return "inet6" if one.family == 6 else "inet"
 
 
 _FLUSH: dict[str, tuple[str, ...] | None] = {"no": None, "all": (), "VS": ("VS",)}
@@ -265,7 +250,6 @@ VALUES: dict[Key, Callable[[Any], Any]] = {
     ("", "child_wait_time"): lambda one: one.globals.child_wait_time_s,
     ("", "global_defs"): lambda one: one.globals,
     ("", "vrrp_instance"): lambda one: one.vrrp_instances,
-    ("", "virtual_server"): lambda one: one.virtual_servers,
     (_INSTANCE, "native_ipv6"): _native_ipv6,
     (_INSTANCE, "version"): lambda one: one.version,
     (_INSTANCE, "advert_int"): lambda one: one.advert_int_cs / 100,
@@ -280,8 +264,7 @@ VALUES: dict[Key, Callable[[Any], Any]] = {
     (_INSTANCE, "unicast_src_ip"): lambda one: one.source_address if one.unicast_peers else None,
     (_INSTANCE, "mcast_src_ip"): lambda one: None if one.unicast_peers else one.source_address,
     (_INSTANCE, "nopreempt"): lambda one: not one.preempt,
-    (_SERVICE, "ip_family"): lambda one: None if one.fwmark is None else f"inet{'6' * (one.family == 6)}",
-    (_SERVICE, "lb_algo"): lambda one: one.scheduler,
+    (_SERVICE, "ip_family"): _ip_family,
     (_SERVICE, "flag-1"): _flag(0x08),
     (_SERVICE, "flag-2"): _flag(0x10),
     (_SERVICE, "flag-3"): lambda one: bool(one.scheduler_flags & 0x20),
@@ -289,22 +272,9 @@ VALUES: dict[Key, Callable[[Any], Any]] = {
     (_SERVICE, "sh-port"): _flag_of("sh", 0x10),
     (_SERVICE, "mh-fallback"): _flag_of("mh", 0x08),
     (_SERVICE, "mh-port"): _flag_of("mh", 0x10),
-    (_SERVICE, "lb_kind"): lambda one: one.lvs_method,
-    (_SERVICE, "persistence_granularity"): _granularity,
-    (_SERVICE, "protocol"): lambda one: one.protocol,
-    (_SERVICE, "sorry_server"): _sorry,
-    (_SERVICE, "sorry_server_inhibit"): lambda one: one.sorry_server_inhibit,
-    (_SERVICE, "sorry_server_lvs_method"): lambda one: one.sorry_server and one.sorry_server.lvs_method,
-    (_SERVICE, "real_server"): lambda one: one.real_servers,
-    (_REAL, "lvs_method"): lambda one: one.lvs_method,
     **{
-        key: value
+        (f"{_REAL}.{kind}.url", "regex_options"): lambda one: one.regex_options or None
         for kind in ("HTTP_GET", "SSL_GET")
-        for key, value in {
-            (f"{_REAL}.{kind}", "url"): lambda one: one.urls,
-            (f"{_REAL}.{kind}.url", "status_code"): _status_codes,
-            (f"{_REAL}.{kind}.url", "regex"): _regex,
-        }.items()
     },
 }
 """(path of a block, keyword) -> its value, from the object of the block."""

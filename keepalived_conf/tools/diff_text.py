@@ -254,6 +254,8 @@ def member(thing: Any, step: Step, row: Keyword | None) -> str:
     if step.field == "status_ranges":
         return "-".join(str(one) for one in dict.fromkeys(thing))
     entry = row.block.entry if row is not None and row.block is not None else None
+    if row is not None and row.block is not None and row.block.head is not None:
+        entry = None  # the lines are members of what has the head
     if entry is not None and not (row is not None and row.block is not None and row.block.secret):
         return words(thing, entry)
     return step.name if dataclasses.is_dataclass(thing) else words(thing)

@@ -8,7 +8,7 @@ from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Keyword, Type
 from keepalived_conf.syntax.values import INTERFACE_NAME_MAX
 from keepalived_conf.tools.settings import HIDDEN, entry_form, has_head, rows, secret, single
-from keepalived_conf.tools.to_json import NAME
+from keepalived_conf.tools.to_json import ENTRIES, NAME
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -44,7 +44,16 @@ def _row(block: Block, row: Keyword, definitions: dict[str, Any]) -> dict[str, A
         inner = row.block
         assert inner is not None
         if inner.entries:
-            return {"type": "array", "items": entry_form(inner).schema()}
+            lines: dict[str, Any] = {"type": "array", "items": entry_form(inner).schema()}
+            if inner.head is None:
+                return lines
+            named = {
+                "type": "object",
+                "properties": {NAME: inner.head.schema(), ENTRIES: lines},
+                "required": [NAME, ENTRIES],
+                "additionalProperties": False,
+            }
+            return {"type": "array", "items": named}
         if inner.path not in definitions:
             definitions[inner.path] = {}
             definitions[inner.path] = _block(inner, definitions)

@@ -146,6 +146,12 @@ def value_of(block: Block, row: Keyword, thing: Any) -> Any:
 def _blocks(row: Keyword, value: Any, how: _How) -> Iterator[Setting]:
     block = row.block
     assert block is not None
+    if block.entries and block.head is not None:
+        for one in value:
+            words, json = head_of(block, one)
+            lines = tuple(_entry(block, entry) for entry in one.entries)
+            yield Setting(row=row, words=words, json=json, entries=lines)
+        return
     if block.entries:
         entries = tuple(_entry(block, one) for one in value)
         if entries:

@@ -2,7 +2,8 @@
 
 A keyword has its value: a number in its unit, true or false, a string, or what its form makes of it
 (``Form.json``). What may stand several times is a list. A block is an object of its keywords, with the
-words before its brace as ``name``; a value block a list of its lines. Every keyword is there at its
+words before its brace as ``name``; a value block a list of its lines (with words before its brace: an
+object of ``name`` and ``entries``). Every keyword is there at its
 effective value, a flag that is off too. ``json_schema`` describes it; the order is that of ``show``.
 """
 
@@ -18,6 +19,8 @@ from keepalived_conf.tools.settings import Setting, has_head, settings, single
 
 NAME = "name"
 """Key of the words before the brace of a block."""
+ENTRIES = "entries"
+"""Key of the lines of a value block that has such words."""
 
 
 def document(config: Config, *, secrets: bool) -> dict[str, Any]:
@@ -30,7 +33,11 @@ def _object(block: Block, inside: Iterable[Setting]) -> dict[str, Any]:
     for one in inside:
         name = one.row.name
         if one.entries is not None:
-            found[name] = [entry.json for entry in one.entries]
+            lines = [entry.json for entry in one.entries]
+            if one.words:
+                found.setdefault(name, []).append({NAME: one.json, ENTRIES: lines})
+            else:
+                found[name] = lines
             continue
         value = one.json
         if one.body is not None:
