@@ -270,7 +270,7 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
         logger.error("config.missing", path=options.config, hint="name the file with -f FILE")
         print(f"pykeepalived: {options.config}: no such file; name it with -f FILE", file=sys.stderr)
         return None, EXIT_NO_CONFIG
-    loader = Loader(options.config, options.config_id)
+    loader = Loader(options.config, options.config_id, all_config=options.all_config)
     # While the child reads, on the other CPU: what is needed next in any case. A second start that is
     # refused, and -v, came never here.
     from supervisor import daemon, table  # noqa: F401
@@ -325,7 +325,7 @@ def _config_test(options: DaemonOptions) -> int:
             print(f"pykeepalived: {options.config_test_log}: {error.strerror}", file=sys.stderr)
             return EXIT_USAGE
         out = os.fdopen(fd, "w")
-    result = conf.load(options.config, config_id=options.config_id)
+    result = conf.load(options.config, config_id=options.config_id, all_config=options.all_config)
     for item in result.diagnostics:
         print(render(judged(item), result.sources.get), file=out)
     if result.left_out:

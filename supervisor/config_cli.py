@@ -7,7 +7,6 @@ be used for what was asked, or (``lint``) something was found; 2 usage.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
@@ -49,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("new", metavar="B")
     lint = verb("lint", "Find mistakes that keepalived accepts", as_json=True)
     lint.add_argument("file", metavar="FILE")
+    lint.add_argument(
+        "--no-host", action="store_true", help="do not look at this machine (files, interfaces, users)"
+    )
     lint.add_argument("peer", metavar="PEERFILE", nargs="?", help="configuration of the other machine")
     explain = verb("explain", "Say what a keyword means", loads=False)
     explain.add_argument(
@@ -72,7 +74,7 @@ def main(argv: list[str]) -> int:
 def _load(path: str, given: argparse.Namespace) -> LoadResult:
     from keepalived_conf import load as conf
 
-    return conf.load(path, config_id=given.config_id)
+    return conf.load(path, config_id=given.config_id, all_config=given.all_config)
 
 
 def _usable(path: str, given: argparse.Namespace) -> LoadResult | None:
@@ -88,11 +90,6 @@ def _usable(path: str, given: argparse.Namespace) -> LoadResult | None:
             print(render(item, result.sources.get), file=sys.stderr)
     _complain(f"{path}: cannot be used; mend the errors above first")
     return None
-
-
-def _tool(name: str) -> Any:
-    """A module of ``keepalived_conf.tools``, imported when it is needed."""
-    return importlib.import_module(f"keepalived_conf.tools.{name}")
 
 
 def _complain(text: str) -> None:
@@ -127,7 +124,8 @@ def _show(given: argparse.Namespace) -> int:
     if given.with_secrets and os.geteuid() != 0:
         _complain("only root may see secrets; leave --with-secrets out")
         return EXIT_ERRORS
-    show, to_json = _tool("show"), _tool("to_json")
+    from keepalived_conf.tools import show, to_json
+
     result = _usable(given.file, given)
     if result is None:
         return EXIT_ERRORS
@@ -160,33 +158,47 @@ def _diff(given: argparse.Namespace) -> int:
 
 
 def _lint(given: argparse.Namespace) -> int:
-    lint = _tool("lint")
-    result = _usable(given.file, given)
-    peer = _usable(given.peer, given) if given.peer else None
-    if result is None or (given.peer and peer is None):
-        return EXIT_ERRORS
-    findings = lint.lint(result, peer=peer)
-    print(findings)
-    return EXIT_ERRORS if findings else EXIT_OK
+    from keepalived_conf.diagnostics import Severity, render
+    from keepalived_conf.tools import check, lint
+    from keepalived_conf.tools.lint.host import LocalHost
+
+    result, peer = _load(given.file, given), _load(given.peer, given) if given.peer else None
+    # What concerns this machine is looked at on it: not for a file that is meant for another one.
+    findings = lint.lint(result, host=None if given.no_host else LocalHost(), peer=peer)
+    report = check.report(given.file, result)
+    complaints = tuple(item for item in report.diagnostics if item.severity is not Severity.NOTE)
+    if given.json:
+        body = {key: check.document(report)[key] for key in ("file", "verdict", "exit", "diagnostics")}
+        _print_json({**body, "findings": [lint.document(one) for one in findings]}, compact=True)
+    else:
+        for item in complaints:
+            print(render(item, result.sources.get))
+        if findings:
+            print(lint.text(findings, result, peer))
+        print(f"{given.file}: {len(complaints)} of keepalived's own complaints, {len(findings)} findings")
+    return EXIT_ERRORS if findings or complaints else EXIT_OK
 
 
 def _explain(given: argparse.Namespace) -> int:
-    explain = _tool("explain")
+    from keepalived_conf.tools import explain
+
     try:
         print(explain.explain(given.words).rstrip("\n"))
     except explain.UnknownKeywordError as error:
-        _complain(str(error))
+        _complain(f"{error}; did you mean {' or '.join(error.near)}?" if error.near else str(error))
         return EXIT_ERRORS
     return EXIT_OK
 
 
 def _schema(_given: argparse.Namespace) -> int:
-    json_schema = _tool("json_schema")
+    from keepalived_conf.tools import json_schema
+
     _print_json(json_schema.schema())
     return EXIT_OK
 
 
 def _completion(_given: argparse.Namespace) -> int:
-    completion = _tool("completion")
+    from keepalived_conf.tools import completion
+
     _print_json(completion.completion())
     return EXIT_OK

@@ -68,14 +68,16 @@ class Loaded:
         self.slices.clear()
 
 
-def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, bytes]]:
+def load_here(
+    path: str, config_id: str | None, *, all_config: bool = False
+) -> tuple[Manifest, dict[str, bytes]]:
     """Load in this process: (manifest, role -> encoded slice)."""
     from keepalived_conf import load as conf
     from keepalived_conf.diagnostics import render
     from keepalived_conf.model import CheckerSlice
     from keepalived_conf.tools.check import EFFECT_CODES, judged
 
-    result = conf.load(path, config_id=config_id)
+    result = conf.load(path, config_id=config_id, all_config=all_config)
     findings = tuple(
         Finding(
             severity=str(item.severity),
@@ -115,7 +117,9 @@ def load_here(path: str, config_id: str | None) -> tuple[Manifest, dict[str, byt
 class Loader:
     """One run of the loader child."""
 
-    def __init__(self, path: str, config_id: str | None, *, fault: str = "") -> None:
+    def __init__(
+        self, path: str, config_id: str | None, *, all_config: bool = False, fault: str = ""
+    ) -> None:
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
 
@@ -125,7 +129,7 @@ class Loader:
                 import signal
 
                 signal.pause()
-            _send(theirs, *load_here(path, config_id))
+            _send(theirs, *load_here(path, config_id, all_config=all_config))
 
         self.pid = fork.fork_child(
             body, keep_fds=[theirs.fileno(), *_log_fds()], title="pyka-loader", ignore_stops=False

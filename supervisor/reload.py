@@ -129,6 +129,7 @@ class Reload:
         loader = Loader(
             os.path.abspath(owner.options.config),
             owner.options.config_id,
+            all_config=owner.options.all_config,
             fault=owner.worker_options.faults.get("loader", ""),
         )
         attempt = _Attempt(phase="loading", deadline_at=boottime() + WALL_LIMIT_S, loader=loader, tries=tries)

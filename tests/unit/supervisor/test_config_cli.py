@@ -105,3 +105,74 @@ def test_diff_of_nothing_and_of_a_file_that_cannot_be_used(
     assert captured.out == ""
     assert f"{bad}:2:11: error: interface" in captured.err
     assert "cannot be used" in captured.err
+
+
+SECRET = GOOD.replace(" advert_int 1\n", " authentication {\n  auth_type PASS\n  auth_pass hunter2\n }\n")
+
+
+def test_show_is_a_configuration_again_and_keeps_secrets(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(SECRET)
+    for words in (["show"], ["show", "--json"]):
+        assert config_cli.main([*words, str(file)]) == 0
+        said = capsys.readouterr().out
+        assert "hunter2" not in said
+        assert "virtual_router_id" in said
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert config_cli.main(["show", "--with-secrets", str(file)]) == 0
+    file.write_text(capsys.readouterr().out)
+    assert "auth_pass hunter2" in file.read_text()
+    assert config_cli.main(["check", str(file)]) == 0
+
+
+def test_show_of_a_file_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_cli.main(["show", str(tmp_path / "none")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{tmp_path}/none: cannot be used" in captured.err
+
+
+def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_cli.main(["explain", "vrrp_instance", "advert_int"]) == 0
+    assert "vrrp_instance" in capsys.readouterr().out
+    assert config_cli.main(["explain", "advert_imt"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "did you mean advert_int" in captured.err
+
+
+def test_schema_and_completion_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_cli.main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["$schema"].endswith("2020-12/schema")
+    assert config_cli.main(["completion"]) == 0
+    assert "vrrp_instance" in json.loads(capsys.readouterr().out)["blocks"]
+
+
+def test_lint_finds_what_parses(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.chmod(0o640)
+    assert config_cli.main(["lint", "--no-host", str(file)]) == 0
+    assert "0 of keepalived's own complaints, 0 findings" in capsys.readouterr().out
+    file.write_text(SECRET)
+    file.chmod(0o644)
+    assert config_cli.main(["lint", str(file)]) == 1
+    assert "mode 0644" in capsys.readouterr().out
+    assert config_cli.main(["lint", "--json", str(file)]) == 1
+    body = json.loads(capsys.readouterr().out)
+    assert body["file"] == str(file)
+    assert any("0644" in one["message"] for one in body["findings"])
+
+
+def test_lint_of_two_machines(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    peer = tmp_path / "peer.conf"
+    peer.write_text(GOOD.replace("advert_int 1", "advert_int 3"))
+    assert config_cli.main(["lint", "--no-host", str(file), str(peer)]) == 1
+    assert "advert_int" in capsys.readouterr().out
+
+
+def test_include_that_must_be_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD + "include none.conf\n")
+    assert config_cli.main(["check", "--json", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["exit"] == 0
+    config_cli.main(["check", "--json", "-e", str(file)])
+    assert json.loads(capsys.readouterr().out)["exit"] == 6
