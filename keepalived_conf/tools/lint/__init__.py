@@ -55,7 +55,7 @@ def lint(
     the configuration of the other node. Nothing but a note for what is not fit to be started with."""
     if (unfit := _unfit(result, "")) is not None:
         return (unfit,)
-    view = view_of(result.tree, result.config)
+    view = _view(result)
     found = list(_single(view, result, host))
     if peer is not None:
         other = _unfit(peer, "of the other node ")
@@ -63,7 +63,7 @@ def lint(
             found.append(other)
         else:
             configs = (result.config, peer.config)
-            found.extend(rules_nodes.compare(view, view_of(peer.tree, peer.config), configs))
+            found.extend(rules_nodes.compare(view, _view(peer), configs))
     unique = {(one.code, one.place, one.message): one for one in found}
     order = {name: index for index, name in enumerate((*result.sources, *(peer.sources if peer else ())))}
 
@@ -93,6 +93,10 @@ def document(one: Finding) -> dict[str, Any]:
         "hint": printable(one.hint),
         "also": [{"file": place.file, "line": place.line, "column": place.column} for place in one.also],
     }
+
+
+def _view(result: LoadResult) -> View:
+    return view_of(result.tree, result.config, next(iter(result.sources), ""))
 
 
 def _single(view: View, result: LoadResult, host: Host | None) -> Iterator[Finding]:

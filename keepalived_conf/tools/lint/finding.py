@@ -66,6 +66,9 @@ class Host(Protocol):
     def file(self, path: str) -> FileFacts | None:
         """None: there is none, or it cannot be looked at."""
 
+    def real(self, path: str) -> str:
+        """The path from the root, links followed."""
+
     def program(self, name: str) -> str | None:
         """Path of a program that is named without a slash; None: not in PATH."""
 

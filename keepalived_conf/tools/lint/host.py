@@ -44,6 +44,9 @@ class LocalHost:
             weak_path=self._weak_path(path),
         )
 
+    def real(self, path: str) -> str:
+        return os.path.realpath(path)
+
     def program(self, name: str) -> str | None:
         return shutil.which(name, path=os.environ.get("PATH") or SEARCH_PATH)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from keepalived_conf.diagnostics import Severity
 from keepalived_conf.model import Place
 from keepalived_conf.tools.lint.finding import FileFacts, Finding, Host
 from keepalived_conf.tools.lint.rules_text import SECRETS
@@ -18,14 +19,32 @@ _USERS = frozenset({"script_user", "user"})
 """Keywords that name who runs scripts."""
 
 
+_INSTALLED = ("/etc/", "/run/", "/usr/local/etc/")
+_EVERYWHERE = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
+
+
 def at_home(view: View, host: Host) -> bool:
-    """Whether this is a machine the configuration is for: it has one of its interfaces.
+    """Whether this is a machine the configuration is for.
 
     A configuration is often checked on the desk where it is written; what that desk lacks is no mistake.
+    It is at home where it is installed, where one of its own scripts is, and where one of its interfaces
+    has an address that fits.
     """
+    if host.real(view.file).startswith(_INSTALLED):
+        return True
+    for one in view.programs:
+        path = one.words[0]
+        if path.startswith("/") and not path.startswith(_EVERYWHERE) and host.file(path) is not None:
+            return True
     there = host.interfaces()
-    named = {one.model.interface for one in view.instances if one.model.interface}
-    return not named or not there or any(name in there for name in named)
+    for router in view.instances:
+        model = router.model
+        near = [address.network for address in there.get(model.interface, ())]
+        known = [address.interface.ip for address in model.virtual_addresses]
+        known.extend(peer.address for peer in model.unicast_peers)
+        if any(ip in net for ip in known for net in near):
+            return True
+    return False
 
 
 # --- programs -------------------------------------------------------------------------------------
@@ -124,6 +143,7 @@ def users(view: View, host: Host) -> Iterator[Finding]:
 def files(view: View, host: Host, sources: Iterable[str]) -> Iterator[Finding]:
     """Passwords that anyone can read, commands of root that others can write (nodeadm#45)."""
     secrets: dict[str, Place] = {}
+    home = at_home(view, host)  # elsewhere it is a draft: worth a note, no more
     for one in walk(view.nodes):
         if one.name in SECRETS and len(one.words) > 1 and not _elsewhere(text(one, len(one.words) - 1)):
             secrets.setdefault(one.file, one.place)
@@ -131,10 +151,12 @@ def files(view: View, host: Host, sources: Iterable[str]) -> Iterator[Finding]:
         facts = host.file(name)
         if facts is None:
             continue
+        severity = Severity.WARNING if home else Severity.NOTE
         place = secrets.get(name)
         if place is not None and facts.mode & READ_BY_OTHERS:
             yield Finding(
                 code="lint-secrets-readable",
+                severity=severity,
                 place=place,
                 secret=True,
                 message=f"every user of this machine can read {name} (mode {facts.mode:04o}), "
@@ -144,6 +166,7 @@ def files(view: View, host: Host, sources: Iterable[str]) -> Iterator[Finding]:
         if _writable(facts):
             yield Finding(
                 code="lint-config-writable",
+                severity=severity,
                 place=Place(file=name, line=1, column=1),
                 message=f"others than root can write {name} (mode {facts.mode:04o}), "
                 "and what it names is run by root",

@@ -127,6 +127,8 @@ class Service:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
     config: Config
+    file: str
+    """The main file, as it was named."""
     instances: tuple[Instance, ...]
     groups: tuple[Group, ...]
     services: tuple[Service, ...]
@@ -191,7 +193,7 @@ def _bare(command: str) -> Iterator[bool]:
         yield "'" not in match[0] and '"' not in match[0]
 
 
-def view_of(nodes: tuple[Node, ...], config: Config) -> View:
+def view_of(nodes: tuple[Node, ...], config: Config, file: str) -> View:
     top = tuple(node for node in nodes if isinstance(node, Statement) and node.words)
     globals_: dict[str, Statement] = {}
     blocks: dict[tuple[str, str], Statement] = {}
@@ -206,6 +208,7 @@ def view_of(nodes: tuple[Node, ...], config: Config) -> View:
     group_of = {member: group for group in groups for member in group.members}
     return View(
         config=config,
+        file=file,
         instances=tuple(
             Instance(
                 model=model,

@@ -8,6 +8,7 @@ machine says. ``NAME.peer.conf``: the other node.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ class MadeUpHost:
     """None: missing. Files that are not named are unremarkable programs of root's."""
     missing_programs: frozenset[str] = frozenset()
     links: dict[str, tuple[IpInterface, ...]] = field(default_factory=dict)
+    home: bool = True
+    """The configuration is installed here."""
     where: str = ""
     missing_users: frozenset[str] = frozenset()
     read_only: frozenset[str] = frozenset()
@@ -38,6 +41,9 @@ class MadeUpHost:
     def file(self, path: str) -> FileFacts | None:
         mode = 0o640 if path.endswith(".conf") else 0o755
         return self.files.get(path, FileFacts(mode=mode))
+
+    def real(self, path: str) -> str:
+        return f"/etc/keepalived/{path}" if self.home else f"/home/somebody/{path}"
 
     def program(self, name: str) -> str | None:
         return None if name in self.missing_programs else f"/usr/bin/{name}"
@@ -86,6 +92,7 @@ def host_of(path: Path) -> MadeUpHost | None:
     return host
 
 
+@functools.cache
 def findings(path: Path) -> tuple[LoadResult, tuple[Finding, ...]]:
     result = load(path, config_id="node1")
     other = path.with_suffix("").with_suffix(".peer.conf")

@@ -364,10 +364,22 @@ def links(**found: str) -> dict[str, tuple[IpInterface, ...]]:
 def test_another_machine_is_not_asked() -> None:
     """The desk where a file is written lacks its scripts and interfaces: no mistake."""
     source = script_text("/etc/keepalived/check.sh")
-    host = MadeUpHost(files={"/etc/keepalived/check.sh": None}, links=links(wlan0="192.168.1.2/24"))
+    host = MadeUpHost(files={"/etc/keepalived/check.sh": None}, links=links(eth0="192.168.1.2/24"))
+    assert said(source, host=host) == ["lint-script-missing", "lint-vip-off-subnet"]
+    host.home = False
     assert said(source, host=host) == []
     host.links = links(eth0="10.0.0.2/24")
-    assert said(source, host=host) == ["lint-script-missing"]
+    assert said(source, host=host) == ["lint-script-missing"], "its address fits: it is for this machine"
+
+
+def test_a_draft_that_others_can_read_gets_a_note() -> None:
+    result = load(node("authentication {\nauth_type PASS\nauth_pass secret\n}"))
+    host = MadeUpHost(files={"t.conf": FileFacts(mode=0o644)})
+    (one,) = lint(result, host=host)
+    assert one.severity is Severity.WARNING
+    host.home = False
+    (one,) = lint(result, host=host)
+    assert (one.code, one.severity) == ("lint-secrets-readable", Severity.NOTE)
 
 
 def test_interfaces_of_the_machine() -> None:
