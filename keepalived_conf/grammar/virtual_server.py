@@ -31,6 +31,9 @@ SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "sh", "mh", "dh", "fo", "ovf", "
 
 PERSISTENCE_ENGINE_MAX = 16
 
+_OF_CHECKS = {"connect_timeout": "5", "delay_loop": "60"}
+"""Defaults that all kinds of checks have in common."""
+
 VIRTUAL_SERVER = block_of(
     "virtual_server",
     (
@@ -44,7 +47,10 @@ VIRTUAL_SERVER = block_of(
             ),
             since="1.2.20",
         ),
-        *shared_rows("of the kind of check"),
+        *(
+            but(row, default=_OF_CHECKS.get(row.name, row.default))
+            for row in shared_rows("of the kind of check")
+        ),
         but(
             flag_row("inhibit_on_failure", "Weight 0 instead of removal of failed servers", worker="ipvs"),
             since="0.6.8",
