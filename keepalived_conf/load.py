@@ -123,6 +123,8 @@ def _load(
         checked="RMWB" if all_config else "",
     )
     nodes = parse(preprocessor.run(*mains), ROOT, diagnostics)
+    if preprocessor.full:  # the rest was not read: what is there means nothing
+        return _result(Built(config=Config(), used=()), diagnostics, files, ())
     return _result(build(nodes, diagnostics, read_names), diagnostics, files, tuple(nodes))
 
 

@@ -30,7 +30,7 @@ MAX_INCLUDES = 4096
 MAX_EXPANSION_DEPTH = 64
 MAX_REPLACEMENTS = 1000
 MAX_EXPANDED_CHARS = 65536
-MAX_MADE_LINES = 500_000
+MAX_MADE_LINES = 200_000
 """Lines that directives make, in all."""
 MAX_LINES = 4_000_000
 """Lines of all files, each as often as it is included."""
@@ -103,7 +103,8 @@ class Preprocessor:
     _read: int = 0
     _includes: int = 0
     _work: int = 0
-    _full: bool = False
+    full: bool = False
+    """A limit was met: what was read is not the whole."""
 
     def run(self, *mains: Included) -> Iterator[Line]:
         """Lines of the main file with everything expanded, in reading order."""
@@ -112,7 +113,7 @@ class Preprocessor:
 
     def _too_much(self, line: Line, what: str) -> None:
         """Nothing more is expanded: said once, and fatal."""
-        self._full = True
+        self.full = True
         if self.diagnostics.first_time("too-many-lines", ""):
             self.diagnostics.error(
                 line.place(),
@@ -135,7 +136,7 @@ class Preprocessor:
             # Nearly every line is words and braces only.
             if "$" in text or "@" in text or "~" in text or "include" in text:
                 yield from self._line(line, lines, source, chain, 0)
-                if self._full:
+                if self.full:
                     return
             else:
                 yield line
@@ -147,7 +148,7 @@ class Preprocessor:
         self._made += 1
         if self._made > MAX_MADE_LINES:
             self._too_much(line, f"{MAX_MADE_LINES} lines")
-        if self._full:
+        if self.full:
             return
         first = line.text.lstrip(" \t")[:1]
         if first == "@":
@@ -363,7 +364,7 @@ class Preprocessor:
                 hint="a parameter must not contain itself, directly or through others",
                 fatal=True,
             )
-            self._full = True
+            self.full = True
             return
         used = Origin("used at", line.place(tail_at))
         body = [made._replace(via=used) for made in self.parameters[reference["braced"] or reference["bare"]]]
@@ -421,7 +422,7 @@ class Preprocessor:
             for name, value in zip(names, row, strict=True):
                 self.parameters[name] = [_replaced(line, value, (line.column(indent),) * len(value))]
             yield from self._line(text, following, source, chain, depth + 1)
-            if self._full:
+            if self.full:
                 return
 
     # --- include ----------------------------------------------------------------------------------
@@ -493,7 +494,7 @@ class Preprocessor:
             checked = self.checked
             yield from self._file(included, (*chain, included.identity), Origin("included from", place))
             self.checked = checked
-            if self._full:
+            if self.full:
                 return
 
 
