@@ -50,7 +50,7 @@ FIRST: dict[str, tuple[str, ...]] = {
         "virtual_server_group",
         "virtual_server",
     ),
-    "global_defs": ("use_symlink_paths", "script_user", "enable_script_security"),
+    "global_defs": ("use_symlink_paths", "script_user", "enable_script_security", "nftables"),
     "vrrp_instance": ("interface", "version", "strict_mode"),
     "virtual_server": ("lb_algo", "lb_kind", "protocol"),
 }

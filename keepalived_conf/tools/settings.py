@@ -191,7 +191,7 @@ def entry_form(block: Block) -> Form:
 
 
 def _setting(block: Block, row: Keyword, value: Any, how: _How) -> Setting | None:
-    if value == "" or not within(row, value):
+    if value == "" or not (value or within(row, value)):
         return None  # a default that cannot be written: no name, or 0 for "off" where 1 is the least
     words, json = written(row, value)
     if not how.secrets and secret(block, row):
