@@ -117,6 +117,7 @@ ROOT_ROWS: tuple[Keyword, ...] = (
         VRRP_SYNC_GROUP,
         "Instances that change state together",
         field="sync_groups",
+        since="0.6.1",
         reason="instances change state each on their own",
     ),
     _root(

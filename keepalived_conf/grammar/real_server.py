@@ -149,7 +149,10 @@ REAL_SERVER = block_of(
         bool_row(
             "alpha", "Checks start in the down state", worker="ipvs+checker", default="of the virtual_server"
         ),
-        *shared_rows("of the virtual_server"),
+        *(
+            but(row, since="1.3.6") if row.name == "virtualhost" else row
+            for row in shared_rows("of the virtual_server")
+        ),
         smtp_alert_row("on"),
         snmp_name_row(),
         *CHECK_ROWS,

@@ -30,6 +30,7 @@ ROOT_ROWS = (
     but(
         opens("SSL", SSL, "Keys and certificates of SSL_GET", worker="checker"),
         field="ssl",
+        since="0.4.9",
         effect=Effect.PARSED,
     ),
 )

@@ -43,6 +43,7 @@ ROOT_ROWS = (
     but(
         opens("virtual_server_group", VIRTUAL_SERVER_GROUP, "Addresses that share servers", worker="ipvs"),
         field="virtual_server_groups",
+        since="1.0.2",
         effect=Effect.PARSED,
         reason="no service is made for a group",
     ),

@@ -77,6 +77,8 @@ def quarrels(row: Row) -> Iterator[str]:
         return
     if row.unit in MEASURES and found.unit != row.unit:
         yield f"unit {found.unit!r}, not {row.unit!r}"
+    if row.since != "-" and found.since != row.since:
+        yield f"since {found.since!r}, not {row.since!r}"
     wanted, written = number(row.default), number(found.default)
     if wanted is not None and wanted != written:
         yield f"default {found.default!r}, not {row.default!r}"
