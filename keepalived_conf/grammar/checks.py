@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.check_forms import (
     BFD_NAME,
     DIGEST,
@@ -273,14 +274,17 @@ SSL_URL = block_of(f"{_SERVER}.SSL_GET.url", parsed((*_URL_ROWS, _TLS_ROW)), mod
 def _web_rows() -> tuple[Keyword, ...]:
     return (
         *_connecting("1", "3"),
-        integer_row(
-            "nb_get_retry",
-            0,
-            UINT32_MAX,
-            "Old name of retry",
-            worker="checker",
-            alias_of="retry",
-            deprecated="write retry",
+        but(
+            integer_row(
+                "nb_get_retry",
+                0,
+                UINT32_MAX,
+                "Old name of retry",
+                worker="checker",
+                alias_of="retry",
+                deprecated="write retry",
+            ),
+            deprecated_class=KeepalivedClass.GENERAL_ERROR,
         ),
         but(
             plain_row(
