@@ -8,6 +8,7 @@ looks into a slice.
 from __future__ import annotations
 
 import array
+import hashlib
 import os
 import resource
 import socket
@@ -50,6 +51,8 @@ class Manifest:
     records: dict[str, int] = field(default_factory=dict)
     """role -> records its black box must hold."""
     child_wait_time_s: float = 5.0
+    digests: dict[str, str] = field(default_factory=dict)
+    """role -> SHA-256 of its slice: who has nothing new is not disturbed."""
     log_format: str = ""
     """What the configuration says of the format of records; empty: nothing."""
     summary: str = ""
@@ -100,18 +103,25 @@ def load_here(
         capabilities["checker"] = " ".join(sorted(required_capabilities(checks)))
         records["checker"] = required_records(checks)
     config = result.config
+    slices = {role: codec.dumps(slice_) for role, slice_ in found.items()}
     manifest = Manifest(
         fatal=result.fatal,
         exit_status=conf.exit_status(result),
         findings=findings,
         roles=tuple(sorted(found)),
+        digests={role: digest(data) for role, data in slices.items()},
         records=records,
         capabilities=capabilities,
         child_wait_time_s=config.globals.child_wait_time_s,
         log_format=config.globals.log_format or "",
         summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers",
     )
-    return manifest, {role: codec.dumps(slice_) for role, slice_ in found.items()}
+    return manifest, slices
+
+
+def digest(data: bytes) -> str:
+    """What tells one slice from another."""
+    return hashlib.sha256(data).hexdigest()
 
 
 class Loader:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bus import codec
 from supervisor import boxes, policy
-from supervisor.loader import WALL_LIMIT_S, Loaded, Loader, Manifest, empty_slices
+from supervisor.loader import WALL_LIMIT_S, Loaded, Loader, Manifest, digest, empty_slices
 from supervisor.table import Process, describe_exit
 from worker import log
 from worker.clock import boottime
@@ -38,6 +38,7 @@ class Generation:
         manifest = loaded.manifest if loaded else Manifest(fatal=False, exit_status=0)
         self.slices: dict[str, int] = dict(loaded.slices) if loaded else {}
         self.records = dict(manifest.records)
+        self.digests = dict(manifest.digests)
         self.capabilities = {role: tuple(names.split()) for role, names in manifest.capabilities.items()}
         self.child_wait_time_s = manifest.child_wait_time_s
         self.log_format = manifest.log_format
@@ -48,7 +49,7 @@ class Generation:
         other = Generation(number, None)
         other.slices = {role: os.dup(fd) for role, fd in self.slices.items()}
         other.capabilities, other.summary = self.capabilities, self.summary
-        other.records = self.records
+        other.records, other.digests = self.records, self.digests
         other.child_wait_time_s = self.child_wait_time_s
         other.log_format = self.log_format
         return other
@@ -67,7 +68,9 @@ def restrict(loaded: Loaded, *, vrrp: bool, checkers: bool, all_workers: bool) -
     if all_workers:
         for role, make in empty_slices().items():
             if keep[role] and role not in loaded.slices:
-                loaded.slices[role] = make_slice(f"slice.{role}", codec.dumps(make()))
+                data = codec.dumps(make())
+                loaded.slices[role] = make_slice(f"slice.{role}", data)
+                loaded.manifest.digests[role] = digest(data)
     return loaded
 
 
@@ -196,10 +199,21 @@ class Reload:
             return
         attempt.phase, attempt.deadline_at = "preparing", boottime() + PREPARE_LIMIT_S
         for row in self._participants(attempt.new):
-            if self._prepare(row, attempt.new):
+            if not self._has_nothing_new(row, self.current, attempt.new) and self._prepare(row, attempt.new):
                 attempt.asked.add(row.role)
         if not attempt.asked:
             self._commit()
+
+    def _has_nothing_new(self, row: Process, old: Generation, new: Generation) -> bool:
+        """Whether a worker runs exactly what it would be given: it is not disturbed then, least of all
+        one that has an advert to send."""
+        ours = old.digests.get(row.role)
+        return (
+            ours is not None
+            and ours == new.digests.get(row.role)
+            and row.state == "ready"
+            and row.generation == old.number
+        )
 
     def _prepare(self, row: Process, generation: Generation) -> bool:
         """Send PREPARE; False when there is nobody to send it to."""
@@ -259,12 +273,17 @@ class Reload:
         self.owner.reporter.generation = self.current.number
         self.owner.reporter.reload_step("committed", self.current.number, self.current.number)
         self._use_log_format(old)
+        kept = set()
         for role in policy.START_ORDER:
             row = self.owner.table[role]
             if role not in self.current.slices:
                 continue
             if not row.alive and row.restart_at is None:
                 self.owner.start_role(role)
+            elif self._has_nothing_new(row, old, self.current):
+                kept.add(role)
+                row.generation = self.current.number
+                self.owner.reporter.state(row)
             elif row.alive:
                 if attempt.prepared.get(role) != row.incarnation:
                     # It started under the old generation after its predecessor had agreed.
@@ -274,7 +293,9 @@ class Reload:
                     row.kill("the new configuration needs more capabilities")
                 if boxes.too_small(row, self.current.records.get(role, 0)):  # its successor gets a larger one
                     row.kill("the new configuration needs a larger black box")
-        attempt.steps = [step for step in policy.APPLY_ORDER if step[0] in self.current.slices]
+        attempt.steps = [
+            step for step in policy.APPLY_ORDER if step[0] in self.current.slices and step[0] not in kept
+        ]
         self._next_step()
 
     def _use_log_format(self, old: Generation) -> None:

@@ -39,6 +39,9 @@ class Said:
     def reload_step(self, what: str, generation: int, in_force: int, *_: Any) -> None:
         self.steps.append((what, generation, in_force))
 
+    def state(self, row: Process) -> None:
+        self.steps.append((f"state {row.role}", row.generation, 0))
+
 
 class Quiet:
     def __getattr__(self, _: str) -> Any:
@@ -133,6 +136,7 @@ class Owner:
 
 
 def loaded(roles: tuple[str, ...], **manifest: Any) -> Loaded:
+    """Slices that differ from all others, unless ``digests`` says that they do not."""
     values: dict[str, Any] = {"fatal": False, "exit_status": 0, "roles": roles}
     return Loaded(
         manifest=Manifest(**(values | manifest)), slices={role: make_slice(role, b"x") for role in roles}
@@ -283,3 +287,75 @@ def test_slices_are_not_leaked(owner: Owner) -> None:
         owner.go(loaded(ROLES))
         owner.reload.refused(owner.table["vrrp"], owner.reload.highest, "no")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- who has nothing new is left alone ---------------------------------------------------------------
+
+
+SAME = {"ipvs": "i", "checker": "c", "vrrp": "v"}
+
+
+def committed(owner: Owner, **digests: str) -> None:
+    """The next generation, applied by everyone it concerns."""
+    owner.go(loaded(ROLES, digests={**SAME, **digests}))
+    owner.all_prepared()
+    for role, phase in policy.APPLY_ORDER:
+        owner.applies(role, phase)
+    assert owner.reload.attempt is None
+    owner.journal.clear()
+    owner.reporter.steps.clear()
+
+
+def test_a_reload_without_a_change_says_nothing_to_any_worker(owner: Owner) -> None:
+    committed(owner)
+    client = Answers()
+    owner.go(loaded(ROLES, digests=dict(SAME)), client)
+    assert owner.journal == []
+    assert client.got == [{"ok": True, "generation": 3}]
+    assert {row.generation for role, row in owner.table.items() if role != "bus"} == {3}
+    assert ("state vrrp", 3, 0) in owner.reporter.steps
+    assert owner.reporter.steps[-1] == ("applied", 3, 3)
+
+
+def test_a_change_of_servers_is_nothing_to_vrrp(owner: Owner) -> None:
+    committed(owner)
+    client = Answers()
+    owner.go(loaded(ROLES, digests={**SAME, "ipvs": "other"}), client)
+    assert owner.journal == [("ipvs", Prepare(generation=3))]
+    owner.reload.prepared(owner.table["ipvs"], 3)
+    assert owner.table["vrrp"].generation == 3
+    for phase in ("additions", "removals"):
+        assert owner.journal[-1] == ("ipvs", Apply(generation=3, phase=phase))
+        owner.applies("ipvs", phase)
+    assert client.got == [{"ok": True, "generation": 3}]
+
+
+def test_one_that_is_just_being_replaced_is_told_all_the_same(owner: Owner) -> None:
+    committed(owner)
+    row = owner.table["vrrp"]
+    row.state, row.generation, row.incarnation = "starting", 0, row.incarnation + 1
+    client = Answers()
+    owner.go(loaded(ROLES, digests=dict(SAME)), client)
+    assert owner.journal == []  # it is waited for
+    row.state, row.generation = "ready", 1  # an older one than the one in force
+    owner.reload.worker_ready()
+    assert owner.journal == [("vrrp", Prepare(generation=3))]
+    owner.reload.prepared(row, 3)
+    assert owner.journal[-1] == ("vrrp", Apply(generation=3, phase="full"))
+    owner.applies("vrrp", "full")
+    assert client.got == [{"ok": True, "generation": 3}]
+
+
+def test_a_roll_back_concerns_everybody(owner: Owner) -> None:
+    committed(owner)
+    owner.go(loaded(ROLES, digests={**SAME, "ipvs": "other"}))
+    owner.reload.prepared(owner.table["ipvs"], 3)
+    owner.journal.clear()
+    owner.reload.failed(owner.table["ipvs"], 3, "no")
+    assert {role for role, _ in owner.sent(Prepare)} == set(ROLES)
+    for role, phase in policy.APPLY_ORDER:
+        owner.applies(role, phase)
+    assert owner.reload.attempt is None
+    owner.journal.clear()
+    owner.go(loaded(ROLES, digests=dict(SAME)))  # the content of before the roll-back: nothing new
+    assert owner.journal == []
