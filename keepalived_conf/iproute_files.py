@@ -61,10 +61,12 @@ def _read(path: Path) -> str | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError):
         return None
-    with open(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        try:
+        with open(fd, "rb", closefd=False) as file:
             return file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
-        except OSError:
-            return None
+    except OSError:
+        return None
+    finally:
+        os.close(fd)

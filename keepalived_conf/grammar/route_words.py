@@ -50,6 +50,9 @@ KEYWORDS = (
 def write_route(value: Route) -> list[str]:
     words = [] if value.type == TYPE_UNICAST else [_TYPE_NAMES.get(value.type, str(value.type))]
     words += [prefix_text(value.destination), *_addresses(value), *_place(value), *_metrics(value)]
+    if value.encap is not None:
+        # Behind tos, hoplimit and src, which it would take for its own.
+        words += write_encap(value.encap)
     if value.realms is not None:
         words += ["realms", realms_text(value.realms)]
     if value.ttl_propagate is not None:
@@ -89,7 +92,7 @@ def _place(value: Route) -> list[str]:
             words += [word, str(getattr(value, field))]
     if value.onlink:
         words.append("onlink")
-    return words if value.encap is None else words + write_encap(value.encap)
+    return words
 
 
 def _metrics(value: Route) -> list[str]:
