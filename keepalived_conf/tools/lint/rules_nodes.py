@@ -144,13 +144,13 @@ def _protocol(pair: Pair) -> Iterator[Finding]:
         )
     elif a.auth_hmac is not None and b.auth_hmac is not None:
         known = {key.number: (key.value, key.file) for key in b.auth_hmac.keys}
-        active = next(key for key in a.auth_hmac.keys if key.number == a.auth_hmac.active_key)
-        other = known.get(active.number)
-        if other is None or (active.value and other[0] and active.value != other[0]):
+        number = a.auth_hmac.active_key
+        mine, other = next((k.value for k in a.auth_hmac.keys if k.number == number), b""), known.get(number)
+        if other is None or (mine and other[0] and mine != other[0]):
             yield pair.finding(
                 "lint-peer-auth",
                 "auth_hmac",
-                f"the other node does not know key {active.number}, with which this one signs",
+                f"the other node does not know key {number}, with which this one signs",
                 "give all nodes the same keys before one of them signs with a new one",
             )
     if a.advert_int_cs != b.advert_int_cs:

@@ -21,16 +21,23 @@ def reach(one: Instance, *, good: bool) -> int:
 
 
 def countable(one: Instance) -> bool:
-    """A tracked file adds any number: nothing can be said about the sum."""
-    return not any(tracker.kind == "file" for tracker in weighted(one))
+    """Something can be said about the sum."""
+    return all(map(bounded, weighted(one)))
+
+
+def bounded(tracker: Tracker) -> bool:
+    """It moves the priority and nothing else: from -254 on the instance goes into FAULT, and a file may
+    hold any number."""
+    return tracker.kind != "file" and abs(tracker.weight) < 254
 
 
 def nopreempt_weight(view: View) -> Iterator[Finding]:
     """nopreempt and weights: the master stays, however low it sinks (KKV#72; KA#2379, #2599)."""
     for one in view.instances:
-        if one.model.preempt or not weighted(one):
+        trackers = [tracker for tracker in weighted(one) if bounded(tracker)]
+        if one.model.preempt or not trackers:
             continue
-        names = ", ".join(dict.fromkeys(tracker.name for tracker in weighted(one)))
+        names = ", ".join(dict.fromkeys(tracker.name for tracker in trackers))
         yield Finding(
             code="lint-nopreempt-weight",
             place=one.at("nopreempt"),
@@ -39,7 +46,7 @@ def nopreempt_weight(view: View) -> Iterator[Finding]:
             f"the weight of {names} only changes a number",
             hint="take the weight out (a failing check then means FAULT, and the address moves), "
             "or take nopreempt out",
-            also=(weighted(one)[0].place,),
+            also=(trackers[0].place,),
         )
 
 

@@ -169,6 +169,16 @@ def test_weight_at_the_line_of_the_instance_counts() -> None:
     assert said(source) == ["lint-nopreempt-weight"]
 
 
+def test_trackers_that_may_lead_to_fault_are_not_counted() -> None:
+    file = "track_file f {\nfile /run/f\nweight 1\n}\n" + instance_text("nopreempt\ntrack_file {\nf\n}")
+    assert said(file) == []
+    process = "vrrp_track_process p {\nprocess bird\nweight %s\n}\n" + instance_text(
+        "nopreempt\ntrack_process {\np\n}"
+    )
+    assert said(process % "-253") == ["lint-nopreempt-weight"]
+    assert said(process % "-254") == []
+
+
 def test_members_of_a_group_have_no_weight() -> None:
     group = "vrrp_sync_group G {\ngroup {\nA\n}\n%s\n}\n"
     source = script_text("/bin/check", "weight 20").replace("priority", "nopreempt\npriority")
