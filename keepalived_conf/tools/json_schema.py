@@ -30,13 +30,17 @@ def _block(block: Block, definitions: dict[str, Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required: list[str] = []
     if has_head(block):
-        head = block.head.schema() if block.head is not None else {"type": "string"}
-        properties[NAME] = {"description": "The words before the brace.", **head}
+        properties[NAME] = _head(block)
         required.append(NAME)
     for row in rows(block):
         properties[row.name] = {**_row(block, row, definitions), **_notes(row)}
     found: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**found, "required": required} if required else found
+
+
+def _head(block: Block) -> dict[str, Any]:
+    head = block.head.schema() if block.head is not None else {"type": "string"}
+    return {"description": "The words before the brace.", **head}
 
 
 def _row(block: Block, row: Keyword, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ simply a field are named in ``derived.VALUES``, the rows that show nothing in ``
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -26,6 +26,9 @@ HIDDEN = "********"
 
 OLDEST = (2, 2, 7)
 """What is newer than this keepalived is written only where it says something: see ``Setting.quiet``."""
+
+_UNKNOWN = object()
+"""Equal to no value."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,30 +120,61 @@ def unregistered(block: Block) -> Iterator[str]:
             yield from unregistered(row.block)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """What is the same for a row in every object: a large configuration has many."""
+
+    row: Keyword
+    get: Callable[[Any], Any]
+    hidden: bool
+    """Its value is a secret."""
+    quiet_at_default: bool
+    """Not every keepalived knows it: no line for its default."""
+    default: Callable[[tuple[Any, ...]], Any]
+    """The value of a row that is not written, from the blocks around; equal to nothing where not known."""
+
+
+_READINGS: dict[int, tuple[Block, tuple[_Reading, ...]]] = {}
+
+
+def _readings(block: Block) -> tuple[_Reading, ...]:
+    found = _READINGS.get(id(block))
+    if found is None:
+        made = tuple(_reading(block, row) for row in rows(block) if not mixed(block, row))
+        found = _READINGS[id(block)] = (block, made)  # the block is kept: its id stays its own
+    return found[1]
+
+
+def _reading(block: Block, row: Keyword) -> _Reading:
+    key = (block.path, row.name)
+    model, field = model_of(block), field_of(block, row)
+    built_in = _UNKNOWN if model is None or key in derived.VALUES else _default(model, field)
+    return _Reading(
+        row=row,
+        get=derived.VALUES[key] if key in derived.VALUES else attrgetter(field),
+        hidden=secret(block, row),
+        quiet_at_default=newer(row) or row.name.startswith(derived.BUILD_OPTIONS),
+        default=derived.INHERITED.get(key, lambda _around: built_in),
+    )
+
+
 def _inside(block: Block, thing: Any, how: _How) -> Iterator[Setting]:
     below = how.below(thing)
-    for row in rows(block):
-        if mixed(block, row):
-            continue
-        value = value_of(block, row, thing)
+    for reading in _readings(block):
+        row = reading.row
+        value = reading.get(thing)
         if value is None:
             continue
         if row.type is Type.BLOCK:
             yield from _blocks(row, value, below)
             continue
-        many = value if row.repeatable and isinstance(value, tuple) else (value,)
-        for one in many:
-            made = _setting(block, row, one, how)
+        for one in value if row.repeatable and isinstance(value, tuple) else (value,):
+            made = _setting(reading, one, how)
             if made is not None:
                 yield made
-    for keyword, one in derived.MIXED.get(block.path, lambda _one: ())(thing):
-        yield from _blocks(block.keywords[keyword], one, below)
-
-
-def value_of(block: Block, row: Keyword, thing: Any) -> Any:
-    """The value a row has in the model, as the reader of the row would have given it; None: none."""
-    derive = derived.VALUES.get((block.path, row.name))
-    return attrgetter(field_of(block, row))(thing) if derive is None else derive(thing)
+    if block.path in derived.MIXED:
+        for keyword, one in derived.MIXED[block.path](thing):
+            yield from _blocks(block.keywords[keyword], one, below)
 
 
 def _blocks(row: Keyword, value: Any, how: _How) -> Iterator[Setting]:
@@ -190,15 +224,16 @@ def entry_form(block: Block) -> Form:
     return form
 
 
-def _setting(block: Block, row: Keyword, value: Any, how: _How) -> Setting | None:
+def _setting(reading: _Reading, value: Any, how: _How) -> Setting | None:
+    row = reading.row
     if value == "" or not (value or within(row, value)):
         return None  # a default that cannot be written: no name, or 0 for "off" where 1 is the least
     words, json = written(row, value)
-    if not how.secrets and secret(block, row):
+    if reading.hidden and not how.secrets:
         words, json = (HIDDEN,), HIDDEN
     quiet = row.type is Type.FLAG and not value
-    if not quiet and (value is False or newer(row) or row.name.startswith(derived.BUILD_OPTIONS)):
-        quiet = value == default_of(block, row, how.around)
+    if not quiet and (value is False or reading.quiet_at_default):
+        quiet = value == reading.default(how.around)
     return Setting(row=row, words=words, json=json, quiet=quiet)
 
 
@@ -265,20 +300,6 @@ def _defaults(model: type[Any]) -> dict[str, Any]:
         elif one.default_factory is not dataclasses.MISSING:
             found[one.name] = one.default_factory()
     return found
-
-
-_UNKNOWN = object()
-
-
-def default_of(block: Block, row: Keyword, around: tuple[Any, ...]) -> Any:
-    """The value of a row that is not written; something equal to nothing where that is not known."""
-    key = (block.path, row.name)
-    if key in derived.INHERITED:
-        return derived.INHERITED[key](around)
-    model = model_of(block)
-    if model is None or key in derived.VALUES:
-        return _UNKNOWN
-    return _default(model, field_of(block, row))
 
 
 def _default(model: type[Any], path: str) -> Any:

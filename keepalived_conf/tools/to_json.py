@@ -19,6 +19,8 @@ from keepalived_conf.tools.settings import Setting, has_head, settings, single
 
 NAME = "name"
 """Key of the words before the brace of a block."""
+LINES = "lines"
+"""Key of the lines of a value block that has words before its brace."""
 ENTRIES = "entries"
 """Key of the lines of a value block that has such words."""
 
