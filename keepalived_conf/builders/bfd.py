@@ -7,7 +7,7 @@ from typing import Any
 
 from keepalived_conf.builders.reader import Read, Reader
 from keepalived_conf.grammar.bfd import BFD_INSTANCE
-from keepalived_conf.model import BfdInstance, IpAddress, Place
+from keepalived_conf.model import BfdInstance, IpAddress
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.parser import Statement
 
@@ -60,7 +60,6 @@ def _instance(reader: Reader, statement: Statement, others: dict[str, BfdInstanc
             _drop(
                 reader,
                 statement,
-                _end(statement),
                 f"bfd_instance {name} has no neighbor_ip",
                 "add neighbor_ip",
             )
@@ -70,7 +69,6 @@ def _instance(reader: Reader, statement: Statement, others: dict[str, BfdInstanc
         _drop(
             reader,
             statement,
-            _end(statement),
             f"bfd_instance {name}: source_ip {source} and neighbor_ip {neighbor} are not of one family",
             "write both as IPv4 or both as IPv6",
         )
@@ -81,7 +79,6 @@ def _instance(reader: Reader, statement: Statement, others: dict[str, BfdInstanc
             _drop(
                 reader,
                 statement,
-                _end(statement),
                 f"bfd_instance {name}: {neighbor} is already the neighbor_ip of {other.name}",
                 "remove one of them, or give both a source_ip of their own",
             )
@@ -89,10 +86,11 @@ def _instance(reader: Reader, statement: Statement, others: dict[str, BfdInstanc
     given: dict[str, Any] = {"ttl": read.get("ttl", HOP_LIMIT if neighbor.version == 6 else TTL)}
     if read.get("max_hops", 0) > given["ttl"]:
         reader.diagnostics.error(
-            read.places["max_hops"],
+            statement.end_place,
             "clamped",
-            f"max_hops: {read.get('max_hops')} is more than the TTL of packets sent; {given['ttl']} is taken",
-            width=len("max_hops"),
+            f"bfd_instance {name}: max_hops {read.get('max_hops')} is more than the TTL of packets sent; "
+            f"{given['ttl']} is taken",
+            hint=f"write max_hops {given['ttl']}, or a larger ttl",
         )
         given["max_hops"] = given["ttl"]
     if read.has("vrrp") or read.has("checker"):
@@ -107,16 +105,10 @@ def _same_session(other: BfdInstance, neighbor: IpAddress, source: IpAddress | N
     return other.source_ip is None or source is None or other.source_ip == source
 
 
-def _end(statement: Statement) -> Place:
-    """Where the block is closed: keepalived judges it as a whole there."""
-    if not statement.end_line:
-        return statement.place
-    return Place(file=statement.file, line=statement.end_line, column=statement.end_column)
-
-
-def _drop(reader: Reader, statement: Statement, place: Place, message: str, hint: str) -> None:
+def _drop(reader: Reader, statement: Statement, message: str, hint: str) -> None:
+    """Say why the block is left out, at its end: keepalived judges it as a whole there."""
     reader.diagnostics.error(
-        place,
+        statement.end_place,
         "incomplete-block",
         f"{message}; the block of line {statement.line} is ignored",
         hint=hint,

@@ -89,11 +89,10 @@ def _recipients(defs: Read, diagnostics: Diagnostics) -> tuple[str, ...]:
     for block in defs.statements.get("notification_email", ()):
         if not any(line.words for line in block.statements()):
             diagnostics.warning(
-                block.place,
+                block.end_place,
                 "empty-block",
                 "notification_email names nobody",
                 hint="write one address a line",
-                width=len(block.name),
                 keepalived=KeepalivedClass.GENERAL_ERROR,
             )
     return tuple(address for line in defs.get("notification_email", ()) for address in line)
