@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block
 from keepalived_conf.load import exit_status, load_text, slices
+from tests.fuzz.mutate import mutated
+from tests.fuzz.oracle import check
+from tests.fuzz.seeds import from_tables
 
 WORDS = [
     "{",
@@ -152,3 +157,13 @@ def test_plausible_files(instance: str, service: str, defs: str) -> None:
         f"vrrp_instance A {{\ninterface eth0\nvirtual_router_id 1\n{instance}\n}}\n"
         f"virtual_server 10.0.0.1 80 {{\n{service}\nreal_server 10.0.0.2 80 {{\n}}\n}}\n".encode()
     )
+
+
+def test_mutations_of_every_row() -> None:
+    """The quick form of ``python -m tests.fuzz.mutate``, and that its seeds mean something."""
+    chance = random.Random(20)
+    seeds = list(from_tables(600))
+    for _ in range(250):
+        check(mutated(seeds, chance), thorough=True)
+    used = {(use.path, use.name) for seed in seeds for use in load_text(seed).used}
+    assert len(used) > 300

@@ -1,0 +1,1 @@
+"""Long runs that try to break the configuration reader: ``python -m tests.fuzz.mutate --minutes 10``."""
