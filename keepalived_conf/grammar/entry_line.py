@@ -44,9 +44,16 @@ class EntryLine:
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def bad(self, message: str, *, hint: str = "", code: str = "invalid-entry") -> BadWordError:
+    def bad(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        code: str = "invalid-entry",
+        keepalived: KeepalivedClass = KeepalivedClass.GENERAL_ERROR,
+    ) -> BadWordError:
         """The word here makes the line unusable."""
-        return BadWordError(self.index, message, hint=hint, code=code)
+        return BadWordError(self.index, message, hint=hint, code=code, keepalived=keepalived)
 
     def complain(self, code: str, message: str, *, hint: str = "", index: int | None = None) -> None:
         """keepalived complains too and uses the line all the same."""
@@ -103,7 +110,7 @@ class EntryLine:
         except BadPrefixError as bad:
             return self._mended_prefix(word, bad.address)
         except BadValueError as bad_address:
-            raise self.bad(f"'{word}' {bad_address}") from None
+            raise self.bad(f"'{word}' {bad_address}", keepalived=_class_of_prefix(word)) from None
 
     def _mended_prefix(self, word: str, address: IpAddress) -> IpInterface:
         prefix = word.partition("/")[2]
@@ -164,6 +171,19 @@ class EntryLine:
                 code="unknown-name",
             ) from None
         return (found[0], found[1]) if len(found) == 2 else (0, found[0])
+
+
+def _class_of_prefix(word: str) -> KeepalivedClass:
+    """Of a word whose address is none: keepalived reads the number behind the slash before the address."""
+    _, slash, prefix = word.partition("/")
+    if not slash or not prefix:
+        return KeepalivedClass.GENERAL_ERROR
+    try:
+        length = values.integer(prefix)
+    except (BadValueError, LeadingNumberError):
+        return KeepalivedClass.INVALID_NUMBER
+    good = 0 <= length <= (128 if ":" in word else 32)
+    return KeepalivedClass.GENERAL_ERROR if good else KeepalivedClass.INVALID_NUMBER
 
 
 def prefix_text(value: IpInterface) -> str:

@@ -350,6 +350,7 @@ class _Reading:
                 f"unknown word '{word}' in a route",
                 hint=hint or line.close_to(word, KEYWORDS),
                 code="unknown-word",
+                keepalived=bad.keepalived,
             ) from None
         if self.family != family and self.family:
             hint = "" if family else f"write {word} before the words that have a family, or 0.0.0.0/0, ::/0"

@@ -164,6 +164,22 @@ def test_what_makes_an_address_unusable(text: str, index: int) -> None:
     assert not caught.value.fatal
 
 
+@pytest.mark.parametrize(
+    ("word", "judgement"),
+    [
+        ("x/24", GENERAL),
+        ("x/33", NUMBER),
+        ("IP/MASK", NUMBER),
+        ("fe80::x/128", GENERAL),
+        ("fe80::x/129", NUMBER),
+    ],
+)
+def test_the_prefix_length_of_no_address_is_judged_too(word: str, judgement: KeepalivedClass) -> None:
+    with pytest.raises(BadWordError) as caught:
+        VIRTUAL_ADDRESS.read(args_of(word))
+    assert caught.value.keepalived == judgement
+
+
 def test_preferred_lifetime_of_an_ipv6_host_address() -> None:
     assert read("2001:db8::1")[0].preferred_lft_s == 0
     assert read("2001:db8::1/64")[0].preferred_lft_s is None
