@@ -9,14 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from keepalived_conf.grammar.forms import Args, Form, Shape
 from keepalived_conf.model import (
-    Check,
-    GlobalDefs,
-    HttpUrl,
-    RealServer,
-    UnicastPeer,
-    VirtualAddress,
     VirtualServer,
     VrrpInstance,
 )
@@ -60,50 +53,6 @@ SINGLE: frozenset[Key] = frozenset(
     (("", "global_defs"), ("", "SSL"), ("vrrp_instance", "authentication"), ("vrrp_instance", "auth_hmac"))
 )
 """Blocks that are there once at most."""
-
-
-# --- entries of value blocks whose table has no form yet -------------------------------------------
-
-
-def _unread(_args: Args) -> Any:
-    raise NotImplementedError
-
-
-def _virtual_address(one: VirtualAddress) -> list[str]:
-    words = [str(one.interface), "dev", one.dev]
-    if one.broadcast is not None:
-        words += ["brd", str(one.broadcast)]
-    if one.label is not None:
-        words += ["label", one.label]
-    if one.scope:
-        words += ["scope", str(one.scope)]
-    if one.peer is not None:
-        words += ["peer", str(one.peer)]
-    if one.preferred_lft_s is not None:
-        words += ["preferred_lft", str(one.preferred_lft_s)]
-    elif one.interface.version == 6 and one.interface.network.prefixlen == 128:
-        words += ["preferred_lft", "forever"]
-    flags = ("home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac")
-    words += [word for word in flags if getattr(one, word)]
-    return words if one.no_dad else [*words, "-nodad"]
-
-
-def _unicast_peer(one: UnicastPeer) -> list[str]:
-    words = [str(one.address)]
-    for word in ("min_ttl", "max_ttl"):
-        value = getattr(one, word)
-        if value is not None:
-            words += [word, str(value)]
-    return words
-
-
-_ADDRESS = Shape(takes="ADDRESS[/LENGTH] [dev NAME] ...", reads=_unread, writes=_virtual_address)
-ENTRIES: dict[str, Form] = {
-    "virtual_ipaddress": _ADDRESS,
-    "virtual_ipaddress_excluded": _ADDRESS,
-    "unicast_peer": Shape(takes="ADDRESS [min_ttl N] [max_ttl N]", reads=_unread, writes=_unicast_peer),
-}
-"""Name of a value block without an entry form -> how its lines are written."""
 
 
 # --- heads: the words before a brace, where the table has no form for them -----------------------------
@@ -201,17 +150,6 @@ INHERITED: dict[Key, Callable[[Around], Any]] = {
 """(path of a block, keyword) -> its value where it is not written, from the blocks around; None: not
 known. For the others it is the default of the field."""
 
-MODELS: dict[str, type[Any]] = {
-    "global_defs": GlobalDefs,
-    "vrrp_instance": VrrpInstance,
-    "virtual_server": VirtualServer,
-    "virtual_server.real_server": RealServer,
-    "virtual_server.real_server.TCP_CHECK": Check,
-    "virtual_server.real_server.HTTP_GET": Check,
-    "virtual_server.real_server.HTTP_GET.url": HttpUrl,
-}
-"""Path of a block whose table names no model -> the class of its objects."""
-
 # --- values ------------------------------------------------------------------------------------------
 
 _INSTANCE = "vrrp_instance"
@@ -222,6 +160,11 @@ _REAL = "virtual_server.real_server"
 def _native_ipv6(one: VrrpInstance) -> bool:
     seen = one.virtual_addresses or one.unicast_peers or one.source_address
     return one.family == 6 and not seen
+
+
+def _unicast(one: VrrpInstance) -> bool:
+    """Only unicast works without an interface."""
+    return bool(one.unicast_peers) or not one.interface
 
 
 def _password(one: VrrpInstance) -> bytes | None:
@@ -247,22 +190,17 @@ _FLUSH: dict[str, tuple[str, ...] | None] = {"no": None, "all": (), "VS": ("VS",
 
 VALUES: dict[Key, Callable[[Any], Any]] = {
     ("global_defs", "lvs_flush_on_stop"): lambda one: _FLUSH[one.lvs_flush_on_stop],
-    ("", "child_wait_time"): lambda one: one.globals.child_wait_time_s,
     ("", "global_defs"): lambda one: one.globals,
-    ("", "vrrp_instance"): lambda one: one.vrrp_instances,
     (_INSTANCE, "native_ipv6"): _native_ipv6,
-    (_INSTANCE, "version"): lambda one: one.version,
     (_INSTANCE, "advert_int"): lambda one: one.advert_int_cs / 100,
     (_INSTANCE, "authentication"): lambda one: () if _password(one) is None else (one,),
     (f"{_INSTANCE}.authentication", "auth_type"): lambda one: "AH" if one.auth_pass is None else "PASS",
     (f"{_INSTANCE}.authentication", "auth_pass"): _password,
     (_INSTANCE, "no_accept"): lambda one: not one.accept,
     ("vrrp_track_process", "param_match"): lambda one: None if one.param_match == "none" else one.param_match,
-    (_INSTANCE, "virtual_ipaddress"): lambda one: one.virtual_addresses,
-    (_INSTANCE, "virtual_ipaddress_excluded"): lambda one: one.virtual_addresses_excluded,
     (_INSTANCE, "unicast_peer"): lambda one: one.unicast_peers,
-    (_INSTANCE, "unicast_src_ip"): lambda one: one.source_address if one.unicast_peers else None,
-    (_INSTANCE, "mcast_src_ip"): lambda one: None if one.unicast_peers else one.source_address,
+    (_INSTANCE, "unicast_src_ip"): lambda one: one.source_address if _unicast(one) else None,
+    (_INSTANCE, "mcast_src_ip"): lambda one: None if _unicast(one) else one.source_address,
     (_INSTANCE, "nopreempt"): lambda one: not one.preempt,
     (_SERVICE, "ip_family"): _ip_family,
     (_SERVICE, "flag-1"): _flag(0x08),

@@ -7,7 +7,7 @@ from typing import Any
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Keyword, Type
 from keepalived_conf.syntax.values import INTERFACE_NAME_MAX
-from keepalived_conf.tools.settings import HIDDEN, entry_form, has_head, rows, secret, single
+from keepalived_conf.tools.settings import HIDDEN, has_head, rows, secret, single
 from keepalived_conf.tools.to_json import ENTRIES, NAME
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,7 +48,8 @@ def _row(block: Block, row: Keyword, definitions: dict[str, Any]) -> dict[str, A
         inner = row.block
         assert inner is not None
         if inner.entries:
-            lines: dict[str, Any] = {"type": "array", "items": entry_form(inner).schema()}
+            assert inner.entry is not None
+            lines: dict[str, Any] = {"type": "array", "items": inner.entry.schema()}
             if inner.head is None:
                 return lines
             named = {

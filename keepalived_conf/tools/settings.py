@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from keepalived_conf.grammar import schema
-from keepalived_conf.grammar.forms import Form, quoted
+from keepalived_conf.grammar.forms import quoted
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
 from keepalived_conf.model import Config
@@ -88,26 +87,12 @@ def shown(block: Block, row: Keyword) -> bool:
         return False
     if mixed(block, row):
         return True
-    return bool(field_of(block, row)) or (block.path, row.name) in derived.VALUES
+    return bool(row.field) or (block.path, row.name) in derived.VALUES
 
 
 def mixed(block: Block, row: Keyword) -> bool:
     """Whether a row opens one of the blocks whose order counts across keywords."""
     return block.path in derived.MIXED and row.block is not None and not row.block.entries
-
-
-def model_of(block: Block) -> type[Any] | None:
-    return block.model or derived.MODELS.get(block.path)
-
-
-def field_of(block: Block, row: Keyword) -> str:
-    """The field of the block's model that holds the value of a row; empty: none of that name."""
-    model = model_of(block)
-    if row.field or block.model is not None or model is None:
-        return row.field
-    fields = {one.name for one in dataclasses.fields(model)}
-    names = (schema.field_of(row.key, row.unit), schema.field_of(row.key, ""))
-    return next((name for name in names if name in fields), "")
 
 
 def unregistered(block: Block) -> Iterator[str]:
@@ -147,11 +132,12 @@ def _readings(block: Block) -> tuple[_Reading, ...]:
 
 def _reading(block: Block, row: Keyword) -> _Reading:
     key = (block.path, row.name)
-    model, field = model_of(block), field_of(block, row)
-    built_in = _UNKNOWN if model is None or key in derived.VALUES else _default(model, field)
+    built_in = _UNKNOWN
+    if block.model is not None and key not in derived.VALUES:
+        built_in = _default(block.model, row.field)
     return _Reading(
         row=row,
-        get=derived.VALUES[key] if key in derived.VALUES else attrgetter(field),
+        get=derived.VALUES[key] if key in derived.VALUES else attrgetter(row.field),
         hidden=secret(block, row),
         quiet_at_default=newer(row) or row.name.startswith(derived.BUILD_OPTIONS),
         default=derived.INHERITED.get(key, lambda _around: built_in),
@@ -214,14 +200,9 @@ def has_head(block: Block) -> bool:
 
 
 def _entry(block: Block, value: Any) -> Entry:
-    form = entry_form(block)
+    form = block.entry
+    assert form is not None
     return Entry(words=tuple(form.write(value)), json=form.json(value))
-
-
-def entry_form(block: Block) -> Form:
-    form = block.entry or derived.ENTRIES.get(block.name)
-    assert form is not None, f"{block.name}: neither the table nor derived.ENTRIES says how to write a line"
-    return form
 
 
 def _setting(reading: _Reading, value: Any, how: _How) -> Setting | None:

@@ -64,6 +64,8 @@ CLASSES: dict[str, Callable[[Any], Text]] = {
     "WordForm": lambda form: st.text("ab/c", min_size=1, max_size=min(form.max_chars or 8, 8)),
     "NameForm": lambda _form: NAME,
     "WeightForm": _weight,
+    "FoldedChoice": lambda form: st.sampled_from([*form.choices, *map(str.lower, form.choices)]),
+    "OffsetForm": lambda _form: number(0, 99),
     "BfdWeightForm": _weight,
     "BfdNameForm": lambda _form: NAME,
     "TrackerWeight": _weight,
@@ -125,6 +127,28 @@ FORMS: dict[str, Text] = {
     "[never]": one_of("", "never"),
     "NUMBER and hex:HEX, file:PATH or 32 to 64 characters": words(
         number(1, 4), one_of(f"hex:{'5a' * 32}", "file:/etc/k", "x" * 33, '"' + "a #" * 12 + '"')
+    ),
+    "octets in hexadecimal": one_of("0a1b", "0a 1b c"),
+    "octets in hexadecimal with x for a half that does not count, or nothing: any reply": one_of(
+        "", "0axb", "xx 1b"
+    ),
+    "MD5 of the body, 32 hexadecimal digits": one_of("5A" * 16, "0b" * 16),
+    "CODE or CODE-CODE, 100 to 599, one or more": one_of("200", "200-204 301", "404 200-299"),
+    '"PATTERN", quoted, with escapes': one_of(
+        '"^a b$"', "'x\\'y'", '"a\\"b#"', "abc", '"\\\\d+"', '"\\x24{é}"'
+    ),
+    "OPTION...": one_of("caseless", "utf dotall caseless"),
+    "a domain name": one_of(".", "example.org", "www.example.org."),
+    "the name of a bfd_instance that stands above": NAME,
+    "ADDRESS [PORT]": one_of("10.7.0.1 80", "10.7.0.1", "2001:db8::7 80", "10.2.1.1 80"),
+    "NAT, DR or TUN [type ipip|gue|gre] [port N] [nocsum|csum|remcsum]": words(
+        one_of(
+            "NAT", "DR", "TUN", "TUN type ipip", "TUN type gre", "TUN type gre csum", "TUN type gue port 9"
+        )
+    ),
+    "ADDRESS[-ADDRESS|-LASTPART|/LENGTH] [PORT], or fwmark MARK [inet|inet6]": st.one_of(
+        words(st.one_of(V4, V6), maybe(number(1, 9999))),
+        one_of("10.4.0.1-9 80", "10.4.1.1-10.4.1.3 80", "10.4.2.0/30 80", "fwmark 7", "fwmark 8 inet6"),
     ),
     "an IP address": st.one_of(V4, V6),
     "INTERFACE [MII|ETHTOOL|IOCTL]": words(INTERFACE, one_of("", "MII", "ETHTOOL", "IOCTL")),
@@ -213,13 +237,8 @@ WORDS: dict[str, Text] = {
     "global_defs.lvs_flush_onstop": one_of("", "VS"),
     "virtual_server.lb_algo": one_of("rr", "sh", "mh", "wlc", "dh"),
     "virtual_server.lvs_sched": one_of("sh", "mh", "wlc"),
-    "virtual_server.lb_kind": one_of("NAT", "DR", "TUN"),
-    "virtual_server.lvs_method": one_of("NAT", "DR", "TUN"),
-    "virtual_server.sorry_server_lvs_method": one_of("NAT", "DR", "TUN"),
-    "virtual_server.real_server.lvs_method": one_of("NAT", "DR", "TUN"),
     "virtual_server.protocol": one_of("TCP", "UDP", "SCTP", "tcp"),
     "virtual_server.persistence_granularity": one_of("255.255.255.0", "255.0.0.0", "64"),
-    "virtual_server.sorry_server": one_of("10.7.0.1 80", "10.7.0.1", "2001:db8::7 80", "10.2.1.1 80"),
 }
 """Text behind a keyword, by place in the tables, where type and range do not say enough."""
 
@@ -229,7 +248,7 @@ Head = Callable[[int, int], Text]
 HEADS: dict[str, Head] = {
     "vrrp_instance": lambda n, _: st.just(f"V{n}"),
     "virtual_server": lambda n, _: one_of(
-        f"10.1.0.{n} 80", f"10.1.0.{n} 0", f"2001:db8::1:{n} 443", f"fwmark {n}"
+        f"10.1.0.{n} 80", f"10.1.0.{n} 0", f"2001:db8::1:{n} 443", f"fwmark {n}", "group N1", "group N2"
     ),
     "virtual_server.real_server": lambda n, i: one_of(
         f"10.2.{n}.{i} 80", f"10.2.{n}.{i}", f"fd00::{n}:{i} 80"
@@ -252,6 +271,20 @@ NEEDED: dict[str, tuple[str, ...]] = {
         "}",
     ),
     "virtual_server.real_server.HTTP_GET": ("url {", "path /", "}"),
+    "virtual_server.real_server.SSL_GET": ("url {", "path /", "}"),
+    "virtual_server.real_server.SSL_GET.url": ("path /%",),
+    "virtual_server.real_server.MISC_CHECK": ("misc_path /bin/true",),
+    "virtual_server.real_server.BFD_CHECK": ("name N%",),
+    "virtual_server.real_server.FILE_CHECK": ("track_file N%",),
+    "vrrp_script": ("script /bin/true",),
+    "vrrp_track_process": ("process haproxy",),
+    "track_file": ("file /run/number",),
+    "bfd_instance": ("neighbor_ip 10.5.0.%",),
+    "vrrp_sync_group": ("group {", "V1", "V2", "V3", "V4", "V5", "}"),
+    "track_group": ("group {", "V1", "V2", "}"),
+    "garp_group": ("interfaces {", "eth%", "}"),
+    "vrrp_instance.authentication": ("auth_type PASS", "auth_pass secret"),
+    "vrrp_instance.auth_hmac": ("key 1 " + "x" * 40, "active_key 1"),
     "virtual_server.real_server.HTTP_GET.url": ("path /%",),
 }
 """Lines without which a block is not kept; % stands for the number of the block."""
