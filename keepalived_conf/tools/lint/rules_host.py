@@ -12,6 +12,7 @@ from keepalived_conf.tools.lint.view import Instance, View, last, lines, text, w
 
 READ_BY_OTHERS = 0o004
 WRITTEN_BY_OTHERS = 0o002
+WRITTEN_BY_OWNER = 0o200
 WRITTEN_BY_GROUP = 0o020
 EXECUTABLE = 0o111
 
@@ -149,8 +150,8 @@ def files(view: View, host: Host, sources: Iterable[str]) -> Iterator[Finding]:
             secrets.setdefault(one.file, one.place)
     for name in sources:
         facts = host.file(name)
-        if facts is None:
-            continue
+        if facts is None or not (home or facts.mode & WRITTEN_BY_OWNER):
+            continue  # a copy that is kept and not worked on
         severity = Severity.WARNING if home else Severity.NOTE
         place = secrets.get(name)
         if place is not None and facts.mode & READ_BY_OTHERS:

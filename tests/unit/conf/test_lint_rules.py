@@ -390,6 +390,8 @@ def test_a_draft_that_others_can_read_gets_a_note() -> None:
     host.home = False
     (one,) = lint(result, host=host)
     assert (one.code, one.severity) == ("lint-secrets-readable", Severity.NOTE)
+    host.files["t.conf"] = FileFacts(mode=0o444)
+    assert lint(result, host=host) == (), "a copy that nobody works on"
 
 
 def test_interfaces_of_the_machine() -> None:
