@@ -8,7 +8,8 @@ from typing import Any
 from keepalived_conf.builders.reader import Read, Reader
 from keepalived_conf.builders.urls import UrlBuilder
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.checks import HTTP_GET, TCP_CHECK
+from keepalived_conf.grammar.checks import TCP_CHECK
+from keepalived_conf.grammar.web_checks import HTTP_GET
 from keepalived_conf.model import Check, HttpUrl, IpAddress, make_check_id
 from keepalived_conf.syntax.parser import Statement
 

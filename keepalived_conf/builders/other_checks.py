@@ -16,9 +16,9 @@ from keepalived_conf.grammar.checks import (
     PING_CHECK,
     SMTP_CHECK,
     SMTP_HOST,
-    SSL_GET,
     UDP_CHECK,
 )
+from keepalived_conf.grammar.web_checks import SSL_GET
 from keepalived_conf.model import (
     BfdCheck,
     DnsCheck,

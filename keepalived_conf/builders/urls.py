@@ -6,7 +6,7 @@ from typing import Any
 
 from keepalived_conf.builders.reader import Read, Reader
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.checks import SSL_URL, URL
+from keepalived_conf.grammar.web_checks import SSL_URL, URL
 from keepalived_conf.model import HttpUrl
 from keepalived_conf.syntax.parser import Statement
 

@@ -1,370 +1,52 @@
-"""Grammar tables of the checks of a real server."""
+"""Grammar tables of the checks of a real server; those that fetch URLs are in ``web_checks``."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
-from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.check_forms import (
     BFD_NAME,
-    DIGEST,
     DNS_NAME,
     DNS_TYPES,
-    OFFSET,
     PAYLOAD,
-    REGEX,
-    REGEX_OPTION_LIST,
-    REGEX_STACK,
     REPLY,
-    STATUS_CODES,
     USER,
     FoldedChoice,
-    union,
 )
+from keepalived_conf.grammar.check_rows import SERVER, but, connecting, form_row, parsed, timed
 from keepalived_conf.grammar.common import COMMAND, NAME, WeightForm
-from keepalived_conf.grammar.forms import Form
 from keepalived_conf.grammar.schema import (
     INT32_MAX,
-    TIMER_MAX_S,
-    UINT32_MAX,
     Effect,
-    Keyword,
     Type,
     block_of,
     bool_row,
-    choice_row,
     flag_row,
     integer_row,
     opens,
     plain_row,
-    seconds_row,
 )
+from keepalived_conf.grammar.web_checks import HTTP_GET, SSL_GET
 from keepalived_conf.model import (
     BfdCheck,
     Check,
     DnsCheck,
     FileCheck,
-    HttpUrl,
     MiscCheck,
     PingCheck,
     SmtpCheck,
-    SslCheck,
     UdpCheck,
 )
 
-_SERVER = "virtual_server.real_server"
 NEVER_FAILS = "this check never fails: the real server counts as good as far as it goes"
 
+TCP_CHECK = block_of(f"{SERVER}.TCP_CHECK", connecting(), model=Check)
 
-def form_row(name: str, form: Form, help_: str, **more: Any) -> Keyword:
-    """A keyword with an argument of a shape of its own, read by the checker."""
-    return Keyword(name=name, type=Type.FORM, form=form, help=help_, worker="checker", **more)
-
-
-def but(row: Keyword, **more: Any) -> Keyword:
-    """The row with more said about it."""
-    return dataclasses.replace(row, **more)
-
-
-def parsed(rows: tuple[Keyword, ...]) -> tuple[Keyword, ...]:
-    """Rows of a block that has no effect yet."""
-    return tuple(but(row, effect=Effect.PARSED) if row.effect is Effect.ACTIVE else row for row in rows)
-
-
-# --- what checks share -----------------------------------------------------------------------------------
-
-
-def _timed(retry: str, delay: str) -> tuple[Keyword, ...]:
-    return (
-        but(
-            integer_row(
-                "retry",
-                0,
-                UINT32_MAX,
-                "Extra attempts before the check counts as failed",
-                worker="checker",
-                default=f"real_server retry, else {retry}",
-            ),
-            since="1.2.20",
-        ),
-        but(
-            seconds_row(
-                "delay_before_retry",
-                0,
-                None,
-                "Pause between attempts",
-                worker="checker",
-                default=f"real_server value, else {delay}",
-            ),
-            since="1.2.20",
-        ),
-        seconds_row(
-            "warmup",
-            0,
-            None,
-            "First check after a random time up to this",
-            worker="checker",
-            default="real_server warmup, else delay_loop",
-        ),
-        seconds_row(
-            "delay_loop",
-            0.000001,
-            None,
-            "Time between checks",
-            worker="checker",
-            default="real_server delay_loop (60)",
-        ),
-        bool_row("alpha", "Down until the first success", worker="checker", default="real_server alpha"),
-        but(
-            bool_row(
-                "log_all_failures",
-                "Log every failed attempt",
-                worker="checker",
-                default="checker_log_all_failures",
-            ),
-            since="2.0.11",
-        ),
-    )
-
-
-def _connecting(retry: str = "1", delay: str = "1") -> tuple[Keyword, ...]:
-    return (
-        but(
-            plain_row(
-                "connect_ip", Type.ADDRESS, "Address to connect to", worker="checker", default="real server"
-            ),
-            since="1.2.13",
-        ),
-        but(
-            integer_row(
-                "connect_port", 1, 65535, "Port to connect to", worker="checker", default="real server port"
-            ),
-            since="1.2.13",
-        ),
-        but(
-            plain_row("bindto", Type.ADDRESS, "Local address", worker="checker", default="kernel's choice"),
-            since="1.1.2",
-        ),
-        but(
-            integer_row("bind_port", 1, 65535, "Local port", worker="checker", default="kernel's choice"),
-            since="1.2.13",
-        ),
-        but(
-            plain_row(
-                "bind_if",
-                Type.INTERFACE,
-                "Interface to bind to; required for link-local IPv6",
-                worker="checker",
-                default="none",
-            ),
-            since="1.3.7",
-        ),
-        but(
-            seconds_row(
-                "connect_timeout",
-                0.000001,
-                TIMER_MAX_S,
-                "Limit for connecting and for the reply",
-                worker="checker",
-                default="real_server connect_timeout (5)",
-            ),
-            since="1.2.13",
-        ),
-        integer_row(
-            "fwmark", 0, UINT32_MAX, "Mark set on packets of the check", worker="checker", default="0"
-        ),
-        *_timed(retry, delay),
-    )
-
-
-# --- TCP_CHECK, HTTP_GET, SSL_GET ------------------------------------------------------------------------
-
-TCP_CHECK = block_of(f"{_SERVER}.TCP_CHECK", _connecting(), model=Check)
-
-_TLS_ROW = bool_row(
-    "tls_compliant", "A connection that ends without a TLS close is a failure", worker="checker"
-)
-
-_URL_ROWS = (
-    but(
-        plain_row("path", Type.TEXT, "Path and query to request", worker="checker", default="required"),
-        again="replaced",
-    ),
-    form_row("digest", DIGEST, "MD5 of the body, 32 hex digits", default="not checked", again="ignored"),
-    form_row(
-        "status_code",
-        STATUS_CODES,
-        "Good status codes and ranges, 100..599; lines add up",
-        default="200-299",
-        field="status_ranges",
-        merge=union,
-        since="0.7.6",
-    ),
-    but(
-        plain_row(
-            "virtualhost",
-            Type.TEXT,
-            "Host header of this URL",
-            worker="checker",
-            default="virtualhost of the check",
-            stops_when_bare=False,
-        ),
-        again="replaced",
-        since="1.3.6",
-    ),
-    form_row(
-        "regex",
-        REGEX,
-        "Pattern the body must match",
-        default="not checked",
-        again="replaced",
-        since="2.0.7",
-    ),
-    but(
-        flag_row("regex_no_match", "Succeed when the pattern does not match", worker="checker"),
-        since="2.0.7",
-    ),
-    form_row(
-        "regex_options",
-        REGEX_OPTION_LIST,
-        "Options of the pattern; lines add up",
-        default="none",
-        merge=union,
-        since="2.0.7",
-        effect=Effect.PARSED,
-        reason="the pattern is matched without these options",
-    ),
-    form_row(
-        "regex_min_offset",
-        OFFSET,
-        "First offset in the body where a match may start",
-        default="0",
-        unit="bytes",
-        since="2.0.7",
-        effect=Effect.PARSED,
-        reason="the pattern may match anywhere in the body",
-    ),
-    form_row(
-        "regex_max_offset",
-        OFFSET,
-        "Last offset in the body where a match may start",
-        default="unlimited",
-        unit="bytes",
-        since="2.0.7",
-        effect=Effect.PARSED,
-        reason="the pattern may match anywhere in the body",
-    ),
-    form_row(
-        "regex_stack",
-        REGEX_STACK,
-        "Memory of PCRE2's compiler: start and maximum",
-        default="none",
-        unit="bytes",
-        since="2.0.7",
-        effect=Effect.NONE,
-        reason="patterns are not run by PCRE2, there is no such stack",
-    ),
-)
-
-URL = block_of(f"{_SERVER}.HTTP_GET.url", _URL_ROWS, model=HttpUrl)
-SSL_URL = block_of(f"{_SERVER}.SSL_GET.url", parsed((*_URL_ROWS, _TLS_ROW)), model=HttpUrl)
-
-
-def _web_rows() -> tuple[Keyword, ...]:
-    return (
-        *_connecting("1", "3"),
-        but(
-            integer_row(
-                "nb_get_retry",
-                0,
-                UINT32_MAX,
-                "Old name of retry",
-                worker="checker",
-                alias_of="retry",
-                deprecated="write retry",
-            ),
-            deprecated_class=KeepalivedClass.GENERAL_ERROR,
-        ),
-        but(
-            plain_row(
-                "virtualhost",
-                Type.TEXT,
-                "Host header",
-                worker="checker",
-                default="real_server, virtual_server virtualhost",
-                stops_when_bare=False,
-            ),
-            again="replaced",
-            since="0.5.8",
-        ),
-        but(
-            choice_row(
-                "http_protocol",
-                "1.0 1.0C 1.0c 1.1",
-                "Version of the request",
-                worker="checker",
-                default="1.0",
-            ),
-            stops_when_bare=False,
-            since="2.0.17",
-        ),
-        but(
-            bool_row("enable_sni", "Name the server in the TLS handshake", worker="checker"),
-            since="1.4.3",
-        ),
-        but(
-            plain_row(
-                "sni_name",
-                Type.TEXT,
-                "Name to send, and enable_sni; bare: the virtualhost",
-                worker="checker",
-                default="virtualhost",
-                optional=True,
-            ),
-            again="replaced",
-        ),
-        but(
-            bool_row("fast_recovery", "No wait between URLs at start and recovery", worker="checker"),
-            since="2.0.17",
-        ),
-    )
-
-
-_NO_TLS = {"effect": Effect.NONE, "reason": "HTTP_GET makes no TLS connection: write SSL_GET for that"}
-HTTP_GET = block_of(
-    f"{_SERVER}.HTTP_GET",
-    (
-        *(but(row, **_NO_TLS) if "sni" in row.name else row for row in _web_rows()),
-        but(opens("url", URL, "One URL to fetch", worker="checker"), field="urls", default="at least one"),
-    ),
-    model=Check,
-)
-SSL_GET = block_of(
-    f"{_SERVER}.SSL_GET",
-    parsed(
-        (
-            *_web_rows(),
-            _TLS_ROW,
-            but(
-                opens("url", SSL_URL, "One URL to fetch", worker="checker"),
-                field="urls",
-                default="at least one",
-            ),
-        )
-    ),
-    model=SslCheck,
-)
-
-# --- the other kinds ---------------------------------------------------------------------------------------
-
-PING_CHECK = block_of(f"{_SERVER}.PING_CHECK", parsed(_connecting()), model=PingCheck)
+PING_CHECK = block_of(f"{SERVER}.PING_CHECK", parsed(connecting()), model=PingCheck)
 
 UDP_CHECK = block_of(
-    f"{_SERVER}.UDP_CHECK",
+    f"{SERVER}.UDP_CHECK",
     parsed(
         (
-            *_connecting(),
+            *connecting(),
             form_row("payload", PAYLOAD, "What is sent", default="empty datagram", since="2.2.0"),
             form_row(
                 "require_reply",
@@ -397,10 +79,10 @@ UDP_CHECK = block_of(
 )
 
 DNS_CHECK = block_of(
-    f"{_SERVER}.DNS_CHECK",
+    f"{SERVER}.DNS_CHECK",
     parsed(
         (
-            *_connecting("3", "delay_loop"),
+            *connecting("3", "delay_loop"),
             form_row("type", FoldedChoice(choices=DNS_TYPES), "Type of the query", default="SOA"),
             form_row("name", DNS_NAME, "Name of the query", default=". (root)", again="ignored"),
         )
@@ -408,12 +90,12 @@ DNS_CHECK = block_of(
     model=DnsCheck,
 )
 
-SMTP_HOST = block_of(f"{_SERVER}.SMTP_CHECK.host", parsed(_connecting()), model=SmtpCheck)
+SMTP_HOST = block_of(f"{SERVER}.SMTP_CHECK.host", parsed(connecting()), model=SmtpCheck)
 SMTP_CHECK = block_of(
-    f"{_SERVER}.SMTP_CHECK",
+    f"{SERVER}.SMTP_CHECK",
     parsed(
         (
-            *_connecting(),
+            *connecting(),
             but(
                 plain_row(
                     "helo_name",
@@ -435,10 +117,10 @@ SMTP_CHECK = block_of(
 )
 
 MISC_CHECK = block_of(
-    f"{_SERVER}.MISC_CHECK",
+    f"{SERVER}.MISC_CHECK",
     parsed(
         (
-            *_timed("0", "1"),
+            *timed("0", "1"),
             form_row("misc_path", COMMAND, "Program to run: status 0 is good", default="required"),
             but(
                 integer_row(
@@ -467,7 +149,7 @@ MISC_CHECK = block_of(
 )
 
 BFD_CHECK = block_of(
-    f"{_SERVER}.BFD_CHECK",
+    f"{SERVER}.BFD_CHECK",
     parsed(
         (
             form_row("name", BFD_NAME, "bfd_instance to follow, defined above", default="required"),
@@ -478,7 +160,7 @@ BFD_CHECK = block_of(
 )
 
 FILE_CHECK = block_of(
-    f"{_SERVER}.FILE_CHECK",
+    f"{SERVER}.FILE_CHECK",
     parsed(
         (
             form_row(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from keepalived_conf.grammar.checks import CHECK_ROWS, but
+from keepalived_conf.grammar.check_rows import but
+from keepalived_conf.grammar.checks import CHECK_ROWS
 from keepalived_conf.grammar.common import SCRIPT
 from keepalived_conf.grammar.lvs_forms import FORWARDING
 from keepalived_conf.grammar.schema import (

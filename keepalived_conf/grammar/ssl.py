@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepalived_conf.grammar.checks import but, parsed
+from keepalived_conf.grammar.check_rows import but, parsed
 from keepalived_conf.grammar.schema import Effect, Keyword, Type, block_of, opens, plain_row
 from keepalived_conf.model import SslContext
 

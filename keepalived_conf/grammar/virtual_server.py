@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keepalived_conf.grammar.check_forms import FoldedChoice
-from keepalived_conf.grammar.checks import but
+from keepalived_conf.grammar.check_rows import but
 from keepalived_conf.grammar.common import NameForm
 from keepalived_conf.grammar.lvs_forms import ENDPOINT, FORWARDING, GRANULARITY
 from keepalived_conf.grammar.real_server import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepalived_conf.grammar.checks import but
+from keepalived_conf.grammar.check_rows import but
 from keepalived_conf.grammar.common import NAME
 from keepalived_conf.grammar.lvs_forms import ENDPOINT, GROUP_ENTRY
 from keepalived_conf.grammar.schema import UINT32_MAX, Effect, Keyword, Type, block_of, integer_row, opens
