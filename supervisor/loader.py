@@ -11,6 +11,7 @@ import array
 import hashlib
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -135,10 +136,8 @@ class Loader:
 
         def body() -> None:
             _limit()
-            if fault == "hang":
-                import signal
-
-                signal.pause()
+            if fault:
+                _misbehave(fault)
             _send(theirs, *load_here(path, config_id, all_config=all_config))
 
         self.pid = fork.fork_child(
@@ -188,6 +187,21 @@ def _limit() -> None:
     cap(resource.RLIMIT_CPU, CPU_LIMIT_S)
     cap(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
     cap(resource.RLIMIT_CORE, 0)
+
+
+def _misbehave(fault: str) -> None:
+    """Fault hooks of the project's own tests: what a parser with a fault would do."""
+    if fault == "hang":
+        signal.pause()
+    elif fault == "crash":
+        signal.raise_signal(signal.SIGSEGV)
+    elif fault == "spin":
+        while True:
+            pass
+    elif fault == "eat":
+        eaten = []
+        while True:
+            eaten.append(bytearray(1 << 26))
 
 
 def _send(sock: socket.socket, manifest: Manifest, slices: dict[str, bytes]) -> None:

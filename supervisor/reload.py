@@ -155,9 +155,13 @@ class Reload:
             if not how:
                 return
             loaded = None
+        if loaded is None and not how:
+            # It ended, or is about to: how, comes with its status.
+            self.owner.unwatch(attempt.loader.fileno())
+            return
         self._drop_loader(attempt)
         if loaded is None:
-            self._refuse(f"the configuration could not be read: loader {how or 'ended without a word'}")
+            self._refuse(f"the configuration could not be read: loader {how}")
             return
         for finding in loaded.manifest.findings:
             if finding.severity != "note":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -194,8 +195,11 @@ def test_a_bad_file_touches_nobody(owner: Owner) -> None:
 def test_a_loader_that_dies_touches_nobody(owner: Owner) -> None:
     client = Answers()
     owner.go(None, client)
+    assert client.got == [], "how it ended is not known yet"
+    owner.children[FakeLoader.pid](signal.SIGSEGV)
     assert owner.journal == []
     assert not client.got[0]["ok"]
+    assert "killed by SIGSEGV" in client.got[0]["error"]
 
 
 def test_a_death_while_asked_is_asked_again(owner: Owner) -> None:
