@@ -234,7 +234,7 @@ def _roles(pair: Pair) -> Iterator[Finding]:
         yield pair.finding(
             "lint-peer-owner",
             "priority",
-            "priority 255 on both nodes: each is the owner of the address and gives way to nobody",
+            "priority 255 on both nodes: it says that the node owns the address, and one only can",
             "write priorities from 1 to 254",
         )
         return

@@ -177,15 +177,15 @@ def slow_advert(view: View) -> Iterator[Finding]:
 
 
 def owner_as_backup(view: View) -> Iterator[Finding]:
-    """Priority 255 with state BACKUP: 255 takes over at once whatever the state says."""
+    """Priority 255 with state BACKUP: an owner takes over from everybody, and no tracker moves it."""
     for one in view.instances:
         if one.owner and one.model.state == "BACKUP" and "state" in one.model.places:
             yield Finding(
                 code="lint-owner-as-backup",
                 place=one.at("priority"),
                 width=one.width("priority"),
-                message=f"({one.name}) priority 255 is the owner of the address: it takes over at once, "
-                "whatever state BACKUP says",
+                message=f"({one.name}) priority 255 is the owner of the address: it takes over from "
+                "everybody, though its state is BACKUP",
                 hint="write a priority from 1 to 254",
             )
 
