@@ -42,7 +42,7 @@ def build_trackers(reader: Reader, root: Read, bfd_instances: tuple[BfdInstance,
     processes: list[TrackProcess] = []
     files: list[TrackFile] = []
     defined: dict[tuple[Kind, str], Defined] = {}
-    weights = {one.name: _weight_of(one) for one in bfd_instances}
+    weights = {one.name: one.weight for one in bfd_instances if one.vrrp}
 
     def define(kind: Kind, order: int, name: str, weight: Weight) -> None:
         defined.setdefault((kind, name), Defined(order, weight))
@@ -75,11 +75,6 @@ def build_trackers(reader: Reader, root: Read, bfd_instances: tuple[BfdInstance,
         track_files=tuple(files),
         defined=defined,
     )
-
-
-def _weight_of(bfd: BfdInstance) -> Weight:
-    weight = getattr(bfd, "weight", None)
-    return weight if isinstance(weight, Weight) else Weight(value=0)
 
 
 def _named(reader: Reader, keyword: Keyword, statement: Statement) -> str | None:
@@ -157,6 +152,7 @@ def _process(reader: Reader, keyword: Keyword, statement: Statement, block: Bloc
         block,
         TrackProcess,
         name=name,
+        weight=_weight(reader, statement, block, Weight(value=0)),
         param_match=read.get("param_match", "exact" if has_parameters else None),
         full_command=has_parameters or read.has("full_command") or read.has("param_match"),
         quorum=quorum,
@@ -184,6 +180,24 @@ def _quorum(reader: Reader, statement: Statement, block: Block) -> tuple[int, in
             quorum_max = number
             quorum = (quorum or 1) if number else 0
     return quorum, None if quorum_max > QUORUM_MAX else quorum_max
+
+
+def _weight(reader: Reader, statement: Statement, block: Block, default: Weight) -> Weight:
+    """The first weight that is not the default counts; keepalived complains of what follows it."""
+    weight = default
+    for line in lines_of(statement, "weight"):
+        found: Weight | None = value_of(line, block)
+        if weight.value != default.value:
+            reader.diagnostics.error(
+                line.place,
+                "written-twice",
+                f"weight is {weight.value} already; this line is ignored",
+                hint="remove one of the lines",
+                width=len("weight"),
+            )
+        elif found is not None:
+            weight = Weight(value=found.value, reverse=weight.reverse or found.reverse)
+    return weight
 
 
 def _delays(statement: Statement, block: Block) -> tuple[float, float]:
@@ -224,4 +238,5 @@ def _file(reader: Reader, keyword: Keyword, statement: Statement, block: Block) 
             "write file and its path",
         )
         return None
-    return reader.model(read, block, TrackFile, name=name)
+    weight = _weight(reader, statement, block, Weight(value=1))
+    return reader.model(read, block, TrackFile, name=name, weight=weight)

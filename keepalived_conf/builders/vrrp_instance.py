@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from keepalived_conf.builders.entries import placed
 from keepalived_conf.builders.groups import Member, assign_members, drop_weights_of_owners
+from keepalived_conf.builders.lines import lines_of
 from keepalived_conf.builders.reader import Reader
 from keepalived_conf.builders.trackers import Trackers
 from keepalived_conf.builders.tracks import Tracks, tracks
@@ -304,7 +305,7 @@ class _Instance:
                 lvs_sync_daemon_interface=builder.lvs_sync(draft),
                 timer_expired_backup=waiting.timer_expired_backup,
                 garp_extra_if=read.get("garp_extra_if", globals_.vrrp_garp_extra_if),
-                kernel_rx_buf_size_bytes=read.get("kernel_rx_buf_size"),
+                kernel_rx_buf_size_bytes=self._rx_buf_size(),
                 places=draft.places,
                 **resolved,
                 **{name: read.get(name, default) for name, default in _AS_WRITTEN.items()},
@@ -473,6 +474,15 @@ class _Instance:
         if "garp_master_refresh" in self.read.refused:
             return 0
         return int(self.read.get("garp_master_refresh", self.builder.defaults.garp_master_refresh_s))
+
+    def _rx_buf_size(self) -> int | None:
+        size: int | None = self.read.get("kernel_rx_buf_size")
+        for line in lines_of(self.draft.statement, "kernel_rx_buf_size"):
+            if len(line.words) > 2:
+                message = "kernel_rx_buf_size takes one number; the line is ignored"
+                self.draft.error_at(line, 2, "extra-words", message)
+                size = None
+        return size
 
     def _smtp_alert(self) -> bool:
         globals_ = self.builder.globals

@@ -23,16 +23,29 @@ def effective_tracks(
     if grouped or priority == OWNER_PRIORITY:
         found = _without_weights(draft, found, grouped=grouped)
     if group is not None:
-        both = {ref.name for ref in found.track_interface} & {ref.name for ref in group.track_interface}
-        for name in sorted(both):
-            draft.diagnostics.error(
-                line_of(draft, "track_interface", name).place,
-                "tracked-twice",
-                f"({draft.name}) {name} is followed by vrrp_sync_group {group.name} too",
-                hint="take it out of one of them",
-                width=len(name),
-            )
+        _check_twice(draft, found, group, interface)
     return found
+
+
+def _check_twice(draft: Draft, found: Tracks, group: SyncGroup, interface: str) -> None:
+    """Interfaces that the group follows as well."""
+    own = "" if draft.read.get("dont_track_primary", False) else interface
+    listed = {ref.name for ref in found.track_interface}
+    for ref in group.track_interface:
+        if ref.name not in listed and ref.name != own:
+            continue
+        place = (
+            line_of(draft, "track_interface", ref.name).place
+            if ref.name in listed
+            else group.places.get("track_interface")
+        )
+        draft.diagnostics.error(
+            place,
+            "tracked-twice",
+            f"({draft.name}) {ref.name} is followed by vrrp_sync_group {group.name} and by the instance",
+            hint="take it out of the instance" if ref.name in listed else "take it out of the group",
+            width=len(ref.name) if ref.name in listed else len("track_interface"),
+        )
 
 
 def line_of(draft: Draft, keyword: str, name: str) -> Statement:

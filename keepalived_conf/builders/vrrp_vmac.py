@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from keepalived_conf.builders.lines import lines_of, value_of
 from keepalived_conf.builders.vrrp_draft import Draft
 from keepalived_conf.builders.vrrp_scan import Scan, wants_unicast
+from keepalived_conf.grammar.vrrp_forms import merged_vmac
+from keepalived_conf.grammar.vrrp_instance import VRRP_INSTANCE
 from keepalived_conf.model import Ipvlan, Vmac
 from keepalived_conf.model.base import Place
 
@@ -45,6 +48,7 @@ def link(
     vmac: Vmac | None = read.get("use_vmac")
     ipvlan = scan.ipvlan
     xmit_base = bool(read.get("vmac_xmit_base", False))
+    _check_names(draft)
     if vmac is not None:
         vmac = replace(vmac, name=own_name(draft, names, "use_vmac", vmac.name))
     if ipvlan is not None:
@@ -111,6 +115,28 @@ def link(
         promote_secondaries=promote,
         vrf=_vrf(draft, scan, interface),
     )
+
+
+def _check_names(draft: Draft) -> None:
+    """Lines of use_vmac add to each other; of two names or MAC addresses the first counts."""
+    before: Vmac | None = None
+    for line in lines_of(draft.statement, "use_vmac"):
+        further: Vmac | None = value_of(line, VRRP_INSTANCE)
+        if further is None:
+            continue
+        for what, one, other in (
+            ("the name of the interface", before and before.name, further.name),
+            ("the MAC address", before and before.mac, further.mac),
+        ):
+            if one is not None and other is not None:
+                draft.error_at(
+                    line,
+                    0,
+                    "written-twice",
+                    f"use_vmac: {what} stands above already; '{other}' is ignored",
+                    hint="write use_vmac once",
+                )
+        before = further if before is None else merged_vmac(before, further)
 
 
 def _vrf(draft: Draft, scan: Scan, interface: str) -> str | None:

@@ -132,7 +132,6 @@ VRRP_TRACK_PROCESS = block_of(
             worker="script",
             since="2.0.11",
             default="0",
-            again="ignored",
             stops_when_bare=False,
         ),
         later(
@@ -188,7 +187,6 @@ def _file_rows(since: str) -> tuple[Keyword, ...]:
             worker="script",
             since=since,
             default="1",
-            again="ignored",
             stops_when_bare=False,
         ),
         form_row(

@@ -229,7 +229,7 @@ _LATER = (
         KeepalivedClass.DEPRECATED,
     ),
     later(
-        _exact(
+        dataclasses.replace(
             integer_row(
                 "kernel_rx_buf_size",
                 0,
@@ -238,7 +238,9 @@ _LATER = (
                 worker="vrrp",
                 default="vrrp_rx_bufs_policy",
                 unit="bytes",
-            )
+            ),
+            exact=True,
+            stops_when_bare=False,
         )
     ),
 )
