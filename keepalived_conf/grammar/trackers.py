@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.common import COMMAND, NAME
 from keepalived_conf.grammar.schema import (
     INT32_MAX,
@@ -210,7 +211,7 @@ def _root(name: str, block: Block, help_: str, *, field: str, since: str, reason
 
 
 _TRACK_FILE_ROW = _root(
-    "track_file", TRACK_FILE, "A number in a file", field="track_files", since="2.0.0", reason=_FILES
+    "track_file", TRACK_FILE, "A number in a file", field="track_files", since="2.1.0", reason=_FILES
 )
 
 ROOT_ROWS: tuple[Keyword, ...] = (
@@ -237,6 +238,10 @@ ROOT_ROWS: tuple[Keyword, ...] = (
         block=VRRP_TRACK_FILE,
         alias_of="track_file",
         help="Old name of track_file",
+        since="2.0.0",
+        deprecated="write track_file",
+        # keepalived says so in its log only.
+        deprecated_class=KeepalivedClass.OK,
     ),
 )
 """Rows of the top level that open the blocks of this module."""

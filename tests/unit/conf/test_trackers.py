@@ -215,8 +215,10 @@ def test_file_values(lines: str, expected: dict[str, object]) -> None:
 
 
 def test_the_old_name_of_track_file() -> None:
-    found, _ = file("weight 3", keyword="vrrp_track_file")
+    found, result = file("weight 3", keyword="vrrp_track_file")
     assert found == file("weight 3")[0]
+    assert told(result) == ["deprecated"]
+    assert exit_status(result) == 0
 
 
 @pytest.mark.parametrize(
