@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass
 from keepalived_conf.grammar.forms import BUILT_IN_NAMES, Args, BadWordError, Form
-from keepalived_conf.grammar.known import CONSEQUENCES, NAMED_BLOCKS, SCRIPT_KEYWORDS
-from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
+from keepalived_conf.grammar.schema import SCRIPT_KEYWORDS, Block, Effect, Keyword, Type
 from keepalived_conf.model import Place, Places
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.iproute import Names
@@ -136,12 +135,12 @@ class Reader:
     def use(self, path: str, keyword: Keyword, place: Place, *, silent: bool = False) -> None:
         """Count a keyword, and say once what has no effect unless ``silent``."""
         key = (path, keyword.name)
-        effect = Effect.PARSED if keyword.type is Type.INERT else keyword.effect
+        effect = keyword.effect
         if key not in self.used:
             self.used[key] = Use(
                 path=path, name=keyword.name, effect=effect, reason=keyword.reason, place=place
             )
-        if silent or effect is Effect.ACTIVE or keyword.type is Type.INERT:
+        if silent or effect is Effect.ACTIVE:
             return
         # What stands in a block that has no effect has none either: that is said of the block.
         around, _, name = path.removesuffix(".entry").rpartition(".")
@@ -271,7 +270,7 @@ class Reader:
                 found.append(value)
                 lines.append(line)
 
-    # --- unknown and inert -----------------------------------------------------------------------
+    # --- unknown -----------------------------------------------------------------------
 
     def _unknown(self, node: Statement, block: Block, ours: Keyword | None = None) -> None:
         # A word read as keyword by mistake may be a secret: it is not repeated there.
@@ -296,37 +295,6 @@ class Reader:
             secret=block.secret,
         )
 
-    def inert(self, node: Statement, keyword: Keyword) -> None:
-        """A known keyword without effect: said once per configuration."""
-        if keyword.name == "enable_script_security":
-            self.script_security = True
-        if keyword.name in NAMED_BLOCKS and len(node.words) < 2:
-            self.missing_word(node, f"write: {keyword.name} NAME {{")
-        if self.diagnostics.first_time("no-effect-yet", keyword.name):
-            say = self.diagnostics.warning if keyword.name in CONSEQUENCES else self.diagnostics.note
-            message = f"{keyword.name} is understood, has no effect yet"
-            say(
-                node.place,
-                "no-effect-yet",
-                message,
-                hint=CONSEQUENCES.get(keyword.name, ""),
-                width=len(keyword.name),
-            )
-        self._inert_inside(node, keyword)
-
-    def _inert_inside(self, node: Statement, keyword: Keyword) -> None:
-        """Known words inside need no note of their own; unknown ones are typing errors all the same."""
-        if keyword.name in SCRIPT_KEYWORDS and self.script_place is None and len(node.words) > 1:
-            self.script_place = node.place
-        if keyword.block is None or keyword.block.entries:
-            return
-        for inner in node.statements():
-            known = keyword.block.keywords.get(inner.name) if inner.words else None
-            if known is not None:
-                self._inert_inside(inner, known)
-            elif inner.words:
-                self._unknown(inner, keyword.block)
-
     # --- values --------------------------------------------------------------------------------------
 
     def _take(self, read: Read, node: Statement, keyword: Keyword, block: Block) -> None:
@@ -334,9 +302,6 @@ class Reader:
             # Nobody misses the effect of what is switched off.
             off = keyword.type is Type.BOOL and len(node.words) > 1 and node.words[1].text in OFF
             self.use(block.path, keyword, node.place, silent=off)
-        if keyword.type is Type.INERT:
-            self.inert(node, keyword)
-            return
         name = keyword.alias_of or keyword.name
         # Of a keyword with a class of its own keepalived complains at each line.
         often = keyword.deprecated_class not in (None, KeepalivedClass.OK)

@@ -14,12 +14,36 @@ from typing import Any
 
 from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.forms import Form
-from keepalived_conf.grammar.known import KNOWN_KEYWORDS
 
 UINT32_MAX = 4294967295
 INT32_MAX = 2147483647
 GARP_DELAY_MAX_S = 4294
 TIMER_MAX_S = 4294.967295
+
+
+SCRIPT_KEYWORDS = frozenset(
+    (
+        "startup_script",
+        "shutdown_script",
+        "notify_fifo_script",
+        "vrrp_notify_fifo_script",
+        "lvs_notify_fifo_script",
+        "notify_backup",
+        "notify_master",
+        "notify_fault",
+        "notify_stop",
+        "notify_deleted",
+        "notify",
+        "notify_master_rx_lower_pri",
+        "quorum_up",
+        "quorum_down",
+        "notify_up",
+        "notify_down",
+        "script",
+        "misc_path",
+    )
+)
+"""Keywords that make the daemon run a program."""
 
 
 class Type(StrEnum):
@@ -39,8 +63,6 @@ class Type(StrEnum):
     FORM = "form"
     """Arguments with a shape of their own: ``Keyword.form`` reads and writes them."""
     BLOCK = "block"
-    INERT = "inert"
-    """No row yet: the name is known, and nothing else."""
 
 
 class Effect(StrEnum):
@@ -53,7 +75,7 @@ class Effect(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keyword:
     name: str
-    type: Type = Type.INERT
+    type: Type
     low: float | None = None
     high: float | None = None
     raised_to: int | None = None
@@ -270,7 +292,7 @@ def field_of(name: str, unit: str) -> str:
 
 def _linked(row: Keyword, model: type[Any] | None) -> Keyword:
     """The row with its field of the model, where one is named after it."""
-    if model is None or row.field or row.type is Type.INERT:
+    if model is None or row.field:
         return row
     fields = {f.name for f in dataclasses.fields(model)}
     for name in (field_of(row.key, row.unit), field_of(row.key, "")):
@@ -289,30 +311,11 @@ def block_of(
     head: Form | None = None,
     secret: bool = False,
 ) -> Block:
-    """The block at a path: its rows, then an inert row for each known keyword that has none yet."""
-    written = {row.name: _linked(row, model) for row in rows}
-    keywords: dict[str, Keyword] = {}
-    for word in KNOWN_KEYWORDS.get(path, "").split():
-        name = word.rstrip("{[")
-        if name in written:
-            keywords[name] = written[name]
-            continue
-        inner = (
-            block_of(
-                f"{path}.{name}" if path else name,
-                entries=word.endswith("["),
-                secret=name in ("auth_hmac", "SSL"),
-            )
-            if name != word
-            else None
-        )
-        keywords[name] = Keyword(name=name, block=inner, repeatable=inner is not None, optional=True)
-    for name, row in written.items():
-        keywords.setdefault(name, row)
+    """The block at a path, its rows linked to the fields of its model."""
     return Block(
         name=path.rpartition(".")[2] or "the top level",
         path=path,
-        keywords=keywords,
+        keywords={row.name: _linked(row, model) for row in rows},
         model=model,
         entries=entries or entry is not None,
         entry=entry,

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar.known import SCRIPT_KEYWORDS
-from keepalived_conf.grammar.schema import Block, Keyword
+from keepalived_conf.grammar.schema import SCRIPT_KEYWORDS, Block, Keyword
 from keepalived_conf.model import Place
 from keepalived_conf.model.base import Origin
 from keepalived_conf.syntax.lexer import (
@@ -134,6 +133,8 @@ class _Parser:
         self.stack = [_Open(self.nodes, root, None, parents_text=False)]
         self.pending: Statement | None = None
         """The last statement, as long as a { may still follow it."""
+        self.may_open: Keyword | None = None
+        """Its row, if that opens a block."""
         self._plain_lines: dict[str, _PlainLine] = {}
         """Text of a line -> what it holds: a large file says the same few things again and again."""
         self.surplus = 0
@@ -182,13 +183,17 @@ class _Parser:
         return found
 
     def _add(self, line: Line, words: tuple[Word, ...], raw: str) -> None:
-        if self.pending is not None:
+        if self.may_open is not None:
             self._missing_brace()
         statement = Statement(
             line.file, line.number, words, raw, None, 0, line.extension, line.via, line.values
         )
-        self.stack[-1].nodes.append(statement)
+        here = self.stack[-1]
+        here.nodes.append(statement)
         self.pending = statement
+        if here.keywords is not None:
+            keyword = here.keywords.get(words[0].text)
+            self.may_open = keyword if keyword is not None and keyword.block is not None else None
 
     def _code(self, line: Line) -> None:
         words: list[Token] = []
@@ -284,18 +289,11 @@ class _Parser:
 
     # --- braces --------------------------------------------------------------------------------
 
-    def _grammar_of(self, statement: Statement) -> Keyword | None:
-        grammar = self.stack[-1].grammar
-        # The words of a value block are data, even where they are the name of something.
-        return None if grammar is None or grammar.entries else grammar.keywords.get(statement.name)
-
     def _missing_brace(self) -> None:
         """A block keyword that is not followed by ``{``: report it and read on inside the block."""
         pending, self.pending = self.pending, None
-        if pending is None or self.surplus:
-            return
-        keyword = self._grammar_of(pending)
-        if keyword is None or keyword.block is None:
+        keyword, self.may_open = self.may_open, None
+        if pending is None or keyword is None or keyword.block is None or self.surplus:
             return
         self.diagnostics.error(
             pending.place,
@@ -310,6 +308,7 @@ class _Parser:
     def _open(self, line: Line, at: int) -> None:
         """A ``{`` at this index of the line."""
         statement, self.pending = self.pending, None
+        keyword, self.may_open = self.may_open, None
         if self.surplus or len(self.stack) > MAX_DEPTH:
             if not self.surplus and self.diagnostics.first_time("too-deep", ""):
                 self.diagnostics.error(
@@ -334,8 +333,7 @@ class _Parser:
             self.stack[-1].nodes.append(statement)
             self._enter(statement, None)
             return
-        keyword = self._grammar_of(statement)
-        if keyword is not None and keyword.block is None:
+        if keyword is None and (self.stack[-1].keywords or {}).get(statement.name) is not None:
             self.diagnostics.error(
                 line.place(at),
                 "unexpected-open-brace",

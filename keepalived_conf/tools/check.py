@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from keepalived_conf.builders.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, KeepalivedClass, Severity, printable, render
-from keepalived_conf.grammar.known import CONSEQUENCES
 from keepalived_conf.grammar.schema import Effect
 from keepalived_conf.load import LoadResult, exit_status
 
@@ -97,7 +96,7 @@ def reason_of(use: Use) -> str:
     """Why a keyword that is used is not in effect."""
     if use.effect is Effect.ACTIVE:
         return ""
-    return use.reason or CONSEQUENCES.get(use.name, "") or "read and checked; no worker acts on it yet"
+    return use.reason or "read and checked; no worker acts on it yet"
 
 
 def document(one: Report) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from keepalived_conf.diagnostics import printable
 from keepalived_conf.grammar.forms import Form, quoted
 from keepalived_conf.grammar.root import ROOT
-from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type
+from keepalived_conf.grammar.schema import Block, Effect, Keyword
 from keepalived_conf.model import RealServer, UnicastPeer, VirtualAddress, VirtualServer
 from keepalived_conf.tools.diff import Operation, Step
 from keepalived_conf.tools.identity import is_block
@@ -193,7 +193,7 @@ def _row(block: Block | None, field: str, key: Any = None) -> Keyword | None:
     for row in rows:  # a block without an object of its own, such as authentication
         if row.block is not None and not row.block.entries and not row.field:
             inner = row.block.keywords.get(field)
-            if inner is not None and inner.type is not Type.INERT:
+            if inner is not None:
                 return inner
     return None
 

@@ -111,7 +111,7 @@ def _labelled(path: str, row: Keyword) -> Iterator[tuple[str, str]]:
     yield "takes", takes(row)
     if row.default:
         yield "default", row.default
-    if row.repeatable and row.type is not Type.INERT:
+    if row.repeatable:
         yield "again", "several lines add up" if row.type is not Type.BLOCK else "may stand several times"
     yield "owner", row.worker or "nobody yet"
     yield "effect", effect(row)
@@ -141,8 +141,6 @@ def block_takes(block: Block) -> str:
 
 def effect(row: Keyword) -> str:
     """Whether anything acts on it, and why not."""
-    if row.type is Type.INERT:
-        return "known, not read yet"
     return f"{row.effect}: {row.reason}" if row.reason else str(row.effect)
 
 

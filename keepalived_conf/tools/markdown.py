@@ -67,7 +67,7 @@ def _line(row: Keyword) -> str:
         meaning = f"Other name of `{row.alias_of}`"
     if row.deprecated:
         meaning += f" (deprecated: {row.deprecated})"
-    if row.repeatable and row.type not in (Type.BLOCK, Type.INERT):
+    if row.repeatable and row.type is not Type.BLOCK:
         meaning += " (several lines add up)"
     cells = (name, takes(row), row.default, row.worker, row.since, effect(row), meaning.strip())
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
@@ -75,9 +75,8 @@ def _line(row: Keyword) -> str:
 
 def counts() -> dict[str, int]:
     """Keywords by what acts on them; aliases count as keywords."""
-    found = Counter("not read yet" if row.type is Type.INERT else str(row.effect) for _, row in rows_of(ROOT))
-    names = [*(str(one) for one in Effect), "not read yet"]
-    return {name: found[name] for name in names}
+    found = Counter(row.effect for _, row in rows_of(ROOT))
+    return {str(one): found[one] for one in Effect}
 
 
 def _counts() -> Iterator[str]:

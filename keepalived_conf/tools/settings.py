@@ -83,7 +83,7 @@ def rows(block: Block) -> Iterator[Keyword]:
 
 def shown(block: Block, row: Keyword) -> bool:
     """Whether a row stands for a value of the model (an alias never does: its other name is written)."""
-    if row.alias_of or row.type is Type.INERT or (block.path, row.name) in derived.NOT_SHOWN:
+    if row.alias_of or (block.path, row.name) in derived.NOT_SHOWN:
         return False
     if mixed(block, row):
         return True
@@ -98,7 +98,7 @@ def mixed(block: Block, row: Keyword) -> bool:
 def unregistered(block: Block) -> Iterator[str]:
     """Rows with an effect that are neither driven by a field nor named in ``derived``."""
     for row in block.keywords.values():
-        quiet = row.alias_of or row.type is Type.INERT or row.effect is Effect.NONE
+        quiet = row.alias_of or row.effect is Effect.NONE
         if not quiet and not shown(block, row) and (block.path, row.name) not in derived.NOT_SHOWN:
             yield f"{block.path}.{row.name}"
         if row.block is not None and not (quiet or row.block.entries):

@@ -67,7 +67,7 @@ def lines_of(row: Keyword, turn: int) -> Iterator[str]:
         yield from (f"    {line}" for line in body_of(row.block, turn))
         yield "}"
         return
-    if row.type in (Type.FLAG, Type.INERT):
+    if row.type is Type.FLAG:
         value = "" if turn % 2 else WORDS[turn % len(WORDS)]
     elif row.choices:
         value = row.choices[turn % len(row.choices)]

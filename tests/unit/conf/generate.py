@@ -23,6 +23,8 @@ DEFAULT_HIGH = 4294967
 """Where a table names no upper bound."""
 LINES_PER_BLOCK = 8
 BLOCKS = 6
+WEIGHTS = {"vrrp_instance": 8, "virtual_server": 8, "global_defs": 4}
+"""Blocks of the top level that come more often than the others."""
 INTERFACES = st.sampled_from(("eth0", "eth1", "br-lan.7", "x" * 15))
 ADDRESSES = st.sampled_from(
     ("10.0.0.1", "192.0.2.7", "198.51.100.9/24", "224.0.0.9", "fe80::1", "2001:db8::2", "ff02::99")
@@ -35,7 +37,7 @@ TEXT = st.text("aB3 #!{}$@~=\\'(),:/-éü", min_size=1, max_size=6).filter(
 
 def usable(block: Block) -> list[Keyword]:
     """Rows of a block that lines are generated for."""
-    return [row for row in block.keywords.values() if row.type is not Type.INERT and _known(block.path, row)]
+    return [row for row in block.keywords.values() if _known(block.path, row)]
 
 
 def _known(path: str, row: Keyword) -> bool:
@@ -67,7 +69,7 @@ def unknown_forms() -> Iterator[str]:
 
     def walk(block: Block) -> Iterator[str]:
         for row in block.keywords.values():
-            if row.type is Type.INERT or row.effect is Effect.NONE:
+            if row.effect is Effect.NONE:
                 continue
             if not _known(block.path, row):
                 yield f"{block.path}.{row.name}"
@@ -112,7 +114,9 @@ def _lines(draw: Draw, block: Block, path: str, number: int, depth: int) -> list
     if not rows:
         return []
     chosen = draw(st.lists(st.sampled_from(rows), max_size=LINES_PER_BLOCK, unique_by=lambda row: row.name))
-    lines = [line.replace("%", str(number)) for line in NEEDED.get(path, ())]
+    names = {row.name for row in chosen if row.block is None}
+    needed = [line for line in NEEDED.get(path, ()) if line.split()[0] not in names]
+    lines = [line.replace("%", str(number)) for line in needed]
     for row in chosen:
         lines.extend(_row(draw, row, path, number, depth))
     return lines
@@ -147,7 +151,7 @@ def _row(draw: Draw, row: Keyword, path: str, number: int, depth: int) -> list[s
 @st.composite
 def configurations(draw: Draw) -> str:
     """Texts of configurations: mostly valid lines, references that mostly exist."""
-    rows = usable(ROOT)
+    rows = [row for row in usable(ROOT) for _ in range(WEIGHTS.get(row.name, 1))]
     lines: list[str] = []
     for number, row in enumerate(draw(st.lists(st.sampled_from(rows), max_size=BLOCKS)), 1):
         lines.extend(_row(draw, row, "", number, 0))

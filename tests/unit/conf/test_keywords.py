@@ -16,7 +16,7 @@ import pytest
 
 from keepalived_conf.diagnostics import Diagnostic
 from keepalived_conf.grammar.preprocessor import PREPROCESSOR
-from keepalived_conf.grammar.schema import Effect, Keyword, Type
+from keepalived_conf.grammar.schema import Effect, Keyword
 from keepalived_conf.load import LoadResult, load_text
 from keepalived_conf.load import load as load_file
 from tests.unit.conf import keyword_rows, keyword_samples
@@ -63,7 +63,7 @@ def number(text: str) -> float | None:
 def quarrels(row: Row) -> Iterator[str]:
     """Where the table and the list do not agree."""
     found = table_row(row)
-    if found is None or found.type is Type.INERT:
+    if found is None:
         yield "no row in the table"
         return
     owners = set(found.worker.split("+"))
@@ -285,7 +285,7 @@ def test_ranges_are_as_keepalived_has_them(block: str) -> None:
     found = []
     for row in of_block(block):
         above = table_row(row)
-        if above is None or above.type is Type.INERT or row.key in keyword_samples.UNJUDGED:
+        if above is None or row.key in keyword_samples.UNJUDGED:
             continue
         limits = keyword_rows.range_of(row, above.decimals or 6)
         if limits is None:
