@@ -114,13 +114,14 @@ Node = Statement | Comment
 class _Open:
     """A block being read."""
 
-    __slots__ = ("grammar", "nodes", "parents_text", "statement")
+    __slots__ = ("keywords", "nodes", "parents_text", "statement")
 
     def __init__(
         self, nodes: list[Node], grammar: Block | None, statement: Statement | None, *, parents_text: bool
     ) -> None:
         self.nodes = nodes
-        self.grammar = grammar
+        # The words of a value block are data, even where they are the name of something.
+        self.keywords = None if grammar is None or grammar.entries else grammar.keywords
         self.statement = statement
         self.parents_text = parents_text
         """keepalived reads it in the parent process, where an escaped # is a plain character."""
