@@ -112,7 +112,10 @@ class Reader:
             if before is not None:
                 name, value = before
                 read.values[name] = value
-                read.places[name] = node.place
+                if node.via is None and node.values is None:
+                    read.places[name] = Place(file=node.file, line=node.line, column=node.words[0].column)
+                else:
+                    read.places[name] = node.place
                 if read.refused:
                     read.refused.discard(name)
                 continue
