@@ -6,7 +6,6 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal
 
-from keepalived_conf.diagnostics import Severity
 from keepalived_conf.grammar.entry_line import EntryLine
 from keepalived_conf.grammar.forms import BadWordError
 from keepalived_conf.model import Encap
@@ -26,7 +25,9 @@ _IP6_WORDS = {"tc" if word == "tos" else "hoplimit" if word == "ttl" else word: 
 def read_encap(line: EntryLine) -> Encap | None:
     """From the word ``encap`` to the last word that belongs to it; None after a complaint.
 
-    A tunnel that cannot be used is left out and the route is kept, as keepalived does.
+    A type that is unknown is left out, with the word behind it, as keepalived does. A tunnel that cannot be
+    made costs the route: keepalived keeps it with a tunnel that the kernel refuses, and traffic that is
+    meant for a tunnel must not go without one.
     """
     at = line.index
     line.index += 1
@@ -39,28 +40,15 @@ def read_encap(line: EntryLine) -> Encap | None:
     kind = line.word
     if kind in ("ip", "ip6", "mpls", "ila"):
         line.args.use(line.index, f"encap {kind}")
-    try:
-        match kind:
-            case "ip":
-                return _ip(line, "ip", _IP_WORDS)
-            case "ip6":
-                return _ip(line, "ip6", _IP6_WORDS)
-            case "mpls":
-                return Encap(kind="mpls", labels=_labels(line))
-            case "ila":
-                return Encap(kind="ila", locator=_locator(line))
-    except BadWordError as bad:
-        if bad.fatal:
-            raise
-        line.args.note(
-            bad.index,
-            bad.code,
-            f"encap {kind}: {bad.message}; it is ignored",
-            hint=bad.hint,
-            severity=Severity.ERROR,
-            keepalived=bad.keepalived,
-        )
-        return None
+    match kind:
+        case "ip":
+            return _ip(line, "ip", _IP_WORDS)
+        case "ip6":
+            return _ip(line, "ip6", _IP6_WORDS)
+        case "mpls":
+            return Encap(kind="mpls", labels=_labels(line))
+        case "ila":
+            return Encap(kind="ila", locator=_locator(line))
     line.complain(
         "invalid-entry", f"encap '{kind}' is not ip, ip6, mpls or ila: it and the next word are ignored"
     )
@@ -75,16 +63,10 @@ def _ip(line: EntryLine, kind: Literal["ip", "ip6"], words: dict[str, str]) -> E
     while line.index + 2 < len(line.words) and line.words[line.index + 1] in words:
         field = words[line.words[line.index + 1]]
         line.index += 2
-        try:
-            found[field] = _value(line, kind, field)
-        except BadWordError:
-            # keepalived goes on reading the route at the word before the bad value.
-            line.index -= 2
-            raise
+        found[field] = _value(line, kind, field)
     if "destination" not in found and "id" not in found:
-        raise BadWordError(
-            start, "there is neither dst nor id", hint=f"write encap {kind} dst and an address"
-        )
+        hint = f"write encap {kind} dst and an address"
+        raise BadWordError(start, f"encap {kind} has neither dst nor id", hint=hint)
     return Encap(kind=kind, **found)
 
 
@@ -108,8 +90,7 @@ def _value(line: EntryLine, kind: str, field: str) -> Any:
 def _labels(line: EntryLine) -> tuple[int, ...]:
     line.index += 1
     if not line.more:
-        line.index -= 1
-        raise line.bad("the labels are missing", hint="write encap mpls LABEL[/LABEL...]")
+        raise line.bad("encap mpls has no labels", hint="write encap mpls LABEL[/LABEL]")
     labels = []
     for part in line.word.split("/"):
         try:
@@ -129,8 +110,9 @@ def _labels(line: EntryLine) -> tuple[int, ...]:
 def _locator(line: EntryLine) -> int:
     line.index += 1
     if not line.more:
-        line.index -= 1
-        raise line.bad("the locator is missing", hint="write encap ila and four hexadecimal groups: 1:2:3:4")
+        raise line.bad(
+            "encap ila has no locator", hint="write encap ila and four hexadecimal groups: 1:2:3:4"
+        )
     match = _LOCATOR.fullmatch(line.word)
     if match is None:
         raise line.bad(f"'{line.word}' is not a locator", hint="write four hexadecimal groups: 1:2:3:4")

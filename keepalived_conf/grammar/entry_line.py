@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from ipaddress import ip_interface
+from ipaddress import IPv4Address, ip_interface
 
 from keepalived_conf.diagnostics import KeepalivedClass, Severity
 from keepalived_conf.grammar.forms import Args, BadWordError, MissingWordError
-from keepalived_conf.model import IpAddress, IpInterface, Realms
+from keepalived_conf.model import Family, IpAddress, IpInterface, Realms
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.iproute import Kind
 from keepalived_conf.syntax.values import BadPrefixError, BadValueError, LeadingNumberError
 
 UINT32_MAX = 4294967295
+ANYWHERE = ("default", "any", "all")
 _SUGGESTION_CHARS_MAX = 30
 
 
@@ -171,6 +172,23 @@ class EntryLine:
                 code="unknown-name",
             ) from None
         return (found[0], found[1]) if len(found) == 2 else (0, found[0])
+
+
+def anywhere(family: Family) -> IpInterface:
+    return ip_interface("::/0" if family == 6 else "0.0.0.0/0")
+
+
+def prefix_of(line: EntryLine) -> tuple[IpInterface, int]:
+    """The word here as (prefix, family). default, any, all: family 0, and 0.0.0.0/0 in its place."""
+    word = line.word
+    if word in ANYWHERE:
+        return anywhere(4), 0
+    if word == "default6":
+        line.args.use(line.index, word)
+        line.warn("deprecated", "default6 is deprecated", hint="write ::/0")
+        return anywhere(6), 6
+    found = line.interface_address()
+    return found, 4 if isinstance(found.ip, IPv4Address) else 6
 
 
 def _class_of_prefix(word: str) -> KeepalivedClass:

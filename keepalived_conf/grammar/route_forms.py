@@ -10,12 +10,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, ip_interface
 from typing import Any
 
 from keepalived_conf.diagnostics import KeepalivedClass, Severity
 from keepalived_conf.grammar.encap_forms import read_encap
-from keepalived_conf.grammar.entry_line import EntryLine
+from keepalived_conf.grammar.entry_line import EntryLine, anywhere, prefix_of
 from keepalived_conf.grammar.forms import Args, BadWordError, quoted
 from keepalived_conf.grammar.route_words import (
     FLAGS,
@@ -29,7 +28,6 @@ from keepalived_conf.grammar.route_words import (
 )
 from keepalived_conf.model import (
     PROTOCOL_KEEPALIVED,
-    Family,
     IpAddress,
     IpInterface,
     NextHop,
@@ -41,7 +39,6 @@ from keepalived_conf.syntax.values import BadValueError
 
 _TIME = re.compile(r"(.*?)(m?)(?:s|secs?)", re.IGNORECASE)
 
-ANYWHERE = ("default", "any", "all")
 RTT_MIN_MS = 200
 RTT_MAX_MS = 120_000
 """The kernel's bounds of a retransmission timeout (net/tcp.h)."""
@@ -241,8 +238,17 @@ class _Reading:
         except BadValueError:
             raise self._bad_time(keyword) from None
         count: int = round(number * 10**decimals)
-        if not exact or count > RTT_MAX_MS * parts:
+        if count > RTT_MAX_MS * parts:
             raise self._bad_time(keyword)
+        if not exact:
+            unit = "ms" if factor > 1 else f"1/{parts} ms" if parts > 1 else "ms"
+            line.args.note(
+                line.index,
+                "invalid-number",
+                f"{keyword} '{line.word}' has too many decimals; {count} {unit} is taken",
+                severity=Severity.ERROR,
+                keepalived=KeepalivedClass.INVALID_NUMBER,
+            )
         count *= factor
         low, high = RTT_MIN_MS * parts, RTT_MAX_MS * parts
         if not low <= count <= high:
@@ -453,23 +459,6 @@ class _Reading:
             nexthops=tuple(self.nexthops),
             **found,
         )
-
-
-def anywhere(family: Family) -> IpInterface:
-    return ip_interface("::/0" if family == 6 else "0.0.0.0/0")
-
-
-def prefix_of(line: EntryLine) -> tuple[IpInterface, int]:
-    """The word here as (prefix, family). default, any, all: family 0, and 0.0.0.0/0 in its place."""
-    word = line.word
-    if word in ANYWHERE:
-        return anywhere(4), 0
-    if word == "default6":
-        line.args.use(line.index, word)
-        line.warn("deprecated", "default6 is deprecated", hint="write ::/0")
-        return anywhere(6), 6
-    found = line.interface_address()
-    return found, 4 if isinstance(found.ip, IPv4Address) else 6
 
 
 _STEPS: dict[str, Callable[[_Reading, str], None]] = {

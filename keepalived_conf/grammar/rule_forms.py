@@ -12,9 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from keepalived_conf.diagnostics import KeepalivedClass, Severity
-from keepalived_conf.grammar.entry_line import UINT32_MAX, EntryLine, prefix_text, realms_text
+from keepalived_conf.grammar.entry_line import (
+    UINT32_MAX,
+    EntryLine,
+    anywhere,
+    prefix_of,
+    prefix_text,
+    realms_text,
+)
 from keepalived_conf.grammar.forms import Args, BadWordError, quoted
-from keepalived_conf.grammar.route_forms import anywhere, prefix_of
 from keepalived_conf.model import PROTOCOL_KEEPALIVED, IpInterface, Rule
 from keepalived_conf.syntax.iproute import IP_PROTOCOLS, ROUTE_TYPES, Kind
 from keepalived_conf.syntax.values import BadValueError, c_number, c_number_before
