@@ -55,18 +55,7 @@ class RealServerBuilder:
         address = draft.endpoint.address
         port = self._forwarded_port(draft, forwarding)
         alpha = own.get("alpha", common.get("alpha", False))
-        checks: tuple[Check, ...] = ()
-        others: OtherChecks | None = None
-        if read.blocks:
-            target = Target(
-                virtual_server=self.service_key,
-                real_server=f"[{address}]:{port}",
-                address=address,
-                # Checks go to the port as written: the forced one is a matter of forwarding.
-                port=draft.endpoint.port or self.port,
-                alpha=alpha,
-            )
-            checks, others = self._checks(read, target)
+        checks, others = self.checks(draft, port, alpha=alpha)
         return RealServer(
             address=address,
             port=port,
@@ -137,7 +126,22 @@ class RealServerBuilder:
             width=len(draft.statement.words[2].text) if len(draft.statement.words) > 2 else 1,
         )
 
-    def _checks(self, read: Read, target: Target) -> tuple[tuple[Check, ...], OtherChecks | None]:
+    def checks(
+        self, draft: Draft, port: int = 0, *, alpha: bool = False
+    ) -> tuple[tuple[Check, ...], OtherChecks | None]:
+        """``port``: where IPVS sends packets. Of a server that is dropped: for what is to be said of them."""
+        read = draft.read
+        if read is None or not read.blocks:
+            return (), None
+        address = draft.endpoint.address
+        target = Target(
+            virtual_server=self.service_key,
+            real_server=f"[{address}]:{port}",
+            address=address,
+            # Checks go to the port as written: the forced one is a matter of forwarding.
+            port=draft.endpoint.port or self.port,
+            alpha=alpha,
+        )
         base = CheckBuilder(
             self.parent.reader,
             (read, self.service.read),

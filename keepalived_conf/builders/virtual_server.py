@@ -161,6 +161,8 @@ class ServiceBuilder:
             return None
         self._close()
         if self.service.group is not None and not self._join_group(self.service.group):
+            for draft in self.drafts:
+                self._look_at_checks(draft)
             return None
         return self._complete()
 
@@ -266,9 +268,15 @@ class ServiceBuilder:
             if self.family is None:
                 self.family = draft.family
             elif self.family != draft.family:
+                self._look_at_checks(draft)
                 self._wrong_family(line, line.end_place, draft)
                 return
         self.drafts.append(draft)
+
+    def _look_at_checks(self, draft: Draft) -> None:
+        """Of a server that is dropped: its checks are read all the same."""
+        key = f"[{draft.endpoint.address}]"
+        RealServerBuilder(self.parent, self, port=self.service.port, service_key=key).checks(draft)
 
     def _wrong_family(self, line: Statement, place: Place, draft: Draft) -> None:
         self.diagnostics.error(
@@ -409,6 +417,7 @@ class ServiceBuilder:
         for draft in self.drafts:
             as_written = (draft.endpoint.address, draft.endpoint.port or 0)
             if as_written in written:
+                self._look_at_checks(draft)
                 self._duplicate(draft, KeepalivedClass.GENERAL_ERROR)
                 continue
             written.add(as_written)
