@@ -255,10 +255,11 @@ def decimal(value: float, decimals: int) -> str:
 
 
 def within(row: Keyword, value: Any) -> bool:
-    """Whether the value may be written."""
+    """Whether the value can be written as it is."""
     if row.type not in (Type.INTEGER, Type.DECIMAL):
         return True
-    return not ((row.low is not None and value < row.low) or (row.high is not None and value > row.high))
+    low = max((one for one in (row.low, row.raised_to) if one is not None), default=value)
+    return bool(low <= value and (row.high is None or value <= row.high))
 
 
 def newer(row: Keyword) -> bool:

@@ -16,8 +16,14 @@ from keepalived_conf.tools import show
 from tests.unit.conf.generate import configurations
 from tests.unit.conf.test_corpus import FOLDER, ROWS, needs_corpus
 
-EXAMPLES = int(os.environ.get("PYKEEPALIVED_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("PYKEEPALIVED_EXAMPLES", "100"))
 """Generated configurations; 10000 take some minutes."""
+
+
+SAID_OF_WHAT_IS_WRITTEN = {
+    "mixed-owners": "keepalived complains of a state BACKUP that is written, not of one by default",
+}
+"""Codes that a printed text may add, and why."""
 
 
 def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
@@ -42,7 +48,7 @@ def again(before: LoadResult) -> LoadResult:
     text = show.text(before.config, secrets=True)
     after = load_text(text.encode("utf-8", "surrogateescape"), name="shown", config_id="oracle")
     assert after.config == before.config, f"{list(differences(before.config, after.config))}\n{text}"
-    known = {item.code for item in before.diagnostics}
+    known = {item.code for item in before.diagnostics} | SAID_OF_WHAT_IS_WRITTEN.keys()
     new = [str(item) for item in after.diagnostics if item.severity == "error" and item.code not in known]
     assert not new, f"{new}\n{text}"
     return after
@@ -65,7 +71,7 @@ def test_the_corpus_comes_back_equal(capsys: pytest.CaptureFixture[str]) -> None
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    derandomize=EXAMPLES <= 300,
+    derandomize=EXAMPLES <= 100,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_generated_configurations_come_back_equal(text: str) -> None:
