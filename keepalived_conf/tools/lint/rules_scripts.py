@@ -17,7 +17,9 @@ SHELLS = frozenset(
 SLOW_SCRIPT_S = 500
 """Nobody checks once in eight minutes; milliseconds were meant."""
 
-_OPERATOR = re.compile(r"(?:\||\|\||&&|&|;|[012]?>>?&?[012]?|<)$|[012]?>>?[/&]|[^;]+;$|`|.*\$\(")
+_OPERATOR = re.compile(r"(?:\||&|;|[012]?>>?&?[012]?|<)$|[012]?>>?[/&]|[^;]+;$|`|.*(?:\$\(|&&|\|\|)")
+_SHELL_WORDS = frozenset({"[[", "if", "for", "while", "until", "case", "cd", "source", ".", "exit", "!"})
+"""Of the shell's language: there is no program of that name."""
 _ALWAYS_TRUE = frozenset({"echo", "printf"})
 _CURL_FAILS = re.compile(r"--fail(?:-with-body)?$|-[a-zA-Z]*f[a-zA-Z]*$")
 _CURL_PRINTS = re.compile(r"--write-out$|-[a-zA-Z]*w$")
@@ -32,8 +34,8 @@ def needs_shell(view: View) -> Iterator[Finding]:
     for one in view.programs:
         if base_name(one.words[0]) in SHELLS or one.words[0].startswith("<"):
             continue  # "</path" is keepalived's own form: can the file be opened?
-        for word, bare in zip(one.words, one.bare, strict=True):
-            if bare and _OPERATOR.match(word):
+        for index, (word, bare) in enumerate(zip(one.words, one.bare, strict=True)):
+            if bare and (_OPERATOR.match(word) or (index == 0 and word in _SHELL_WORDS)):
                 yield _finding(
                     one,
                     "lint-script-needs-shell",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from keepalived_conf.tools.lint.finding import Finding
-from keepalived_conf.tools.lint.view import Instance, Tracker, View
+from keepalived_conf.tools.lint.view import Instance, Tracker, View, base_name
 
 MAX_PRIORITY = 254
+
+_MAINTENANCE = re.compile(r"maint|down|disable|drain|fault|stop|standby|manual|<", re.IGNORECASE)
+"""In the name or the words of a check: that it is good means that the node should not serve."""
 
 
 def weighted(one: Instance) -> list[Tracker]:
@@ -51,14 +55,20 @@ def nopreempt_weight(view: View) -> Iterator[Finding]:
 
 
 def reverse_fault(view: View) -> Iterator[Finding]:
-    """weight 0 reverse: in FAULT for as long as the check is good (KA#2103)."""
-    written = {("script", known.name): known.places.get("weight") for known in view.config.vrrp_scripts}
-    written |= {("process", known.name): known.places.get("weight") for known in view.config.track_processes}
+    """weight 0 reverse: in FAULT for as long as the check is good (KA#2103).
+
+    That is what a check for a maintenance file wants, so what looks like one is left alone.
+    """
+    scripts = {one.name: one for one in view.config.vrrp_scripts}
     for one in view.instances:
         for tracker in one.trackers:
-            if tracker.weight or not tracker.reverse or tracker.kind not in ("script", "process"):
+            script = scripts.get(tracker.name) if tracker.kind == "script" else None
+            if script is None or tracker.weight or not tracker.reverse:
                 continue
-            place = written.get((tracker.kind, tracker.name))
+            words = (script.name, *script.script.command)
+            if base_name(words[1]) in ("test", "[", "ls", "stat") or _MAINTENANCE.search(" ".join(words)):
+                continue
+            place = script.places.get("weight")
             yield Finding(
                 code="lint-reverse-fault",
                 place=place or tracker.place,

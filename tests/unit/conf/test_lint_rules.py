@@ -169,6 +169,12 @@ def test_weight_at_the_line_of_the_instance_counts() -> None:
     assert said(source) == ["lint-nopreempt-weight"]
 
 
+def test_a_check_for_maintenance_may_mean_fault_while_it_is_good() -> None:
+    for command in ("/usr/bin/test -f /run/away", "/usr/local/bin/in-maintenance", "</etc/keepalived/x"):
+        assert said(script_text(command, "weight 0 reverse")) == []
+    assert said(script_text("/usr/local/bin/alive", "weight 0 reverse")) == ["lint-reverse-fault"]
+
+
 def test_trackers_that_may_lead_to_fault_are_not_counted() -> None:
     file = "track_file f {\nfile /run/f\nweight 1\n}\n" + instance_text("nopreempt\ntrack_file {\nf\n}")
     assert said(file) == []
@@ -202,6 +208,9 @@ def test_members_of_a_group_have_no_weight() -> None:
         ("/bin/check $(hostname)", "", ["lint-script-needs-shell"]),
         ("/bin/check; /bin/other", "", ["lint-script-needs-shell"]),
         ("/bin/check 'a; b' -x=1>2", "", []),
+        ("[[ -f /etc/keepalived/down ]]&&exit 1||exit 0", "", ["lint-script-needs-shell"]),
+        ("[[ -f /etc/keepalived/up ]]", "", ["lint-script-needs-shell"]),
+        ("[ -f /etc/keepalived/up ]", "", []),
         ("/usr/bin/env bash -c 'exit 0 || exit 1'", "", []),
     ],
 )  # fmt: skip
