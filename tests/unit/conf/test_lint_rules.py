@@ -134,6 +134,19 @@ def test_no_password_is_shown() -> None:
 # --- one configuration -------------------------------------------------------------------------------
 
 
+def test_mail_needs_a_server_and_somebody_to_write_to() -> None:
+    server, people = "smtp_server 192.0.2.1\n", "notification_email {\nops@example.org\n}\n"
+    for given, missing in (
+        (server, "without notification_email "),
+        (people, "without smtp_server "),
+        ("", "without smtp_server and notification_email "),
+    ):
+        (one,) = lint(load(f"global_defs {{\n{given}smtp_alert\n}}\n" + node()))
+        assert one.code == "lint-mail-nowhere"
+        assert missing in one.message
+    assert said(f"global_defs {{\n{server}{people}smtp_alert\n}}\n" + node()) == []
+
+
 def test_no_accept_with_a_tracked_server() -> None:
     source = script_text("/usr/bin/killall -0 haproxy").replace("priority", "no_accept\npriority")
     assert said(source) == ["lint-no-accept-service"]
@@ -149,6 +162,22 @@ def test_broadcast_address() -> None:
     assert said(instance_text(vips="10.0.0.255/24")) == ["lint-vip-is-network"]
     assert said(instance_text(vips="10.0.0.255/23")) == []
     assert said(instance_text("version 3", vips="fe80::1\n2001:db8::/64")) == []
+
+
+def test_strict_mode_names_its_instances_once() -> None:
+    many = "".join(node(name=f"V{n}", vrid=n, vips=f"10.0.0.{n}") for n in range(1, 7))
+    (one,) = lint(load("global_defs {\nvrrp_strict\n}\n" + many))
+    assert one.message.startswith("(V1, V2, V3, V4, V5, ...) ")
+    assert one.width == len("vrrp_strict")
+    (one,) = lint(load(node("strict_mode on")))
+    assert one.message.startswith("(A) ")
+    assert (one.place and one.place.line, one.width) == (8, len("strict_mode"))
+
+
+def test_subnet_and_broadcast_are_told_apart() -> None:
+    (subnet,), (broadcast,) = (lint(load(node(vips=vip))) for vip in ("10.0.0.0/24", "10.0.0.255/24"))
+    assert "is the subnet itself" in subnet.message
+    assert "is the broadcast address" in broadcast.message
 
 
 def test_owner_as_backup() -> None:
@@ -211,6 +240,7 @@ def test_members_of_a_group_have_no_weight() -> None:
         ("[[ -f /etc/keepalived/down ]]&&exit 1||exit 0", "", ["lint-script-needs-shell"]),
         ("[[ -f /etc/keepalived/up ]]", "", ["lint-script-needs-shell"]),
         ("[ -f /etc/keepalived/up ]", "", []),
+        ("/bin/sh -c true || false", "", []),
         ("/usr/bin/env bash -c 'exit 0 || exit 1'", "", []),
     ],
 )  # fmt: skip
@@ -336,12 +366,52 @@ def test_two_nodes(here: str, there: str, expected: list[str]) -> None:
     assert said(here, there) == expected
 
 
+def test_instances_of_one_id_are_matched_by_name() -> None:
+    """The same id on two interfaces, and every address changed: the names tell them apart."""
+    here = node(name="A", vips="10.0.0.1") + node(name="B", vips="10.0.1.1").replace("eth0", "eth1")
+    there = node(name="B", vips="10.0.1.9").replace("eth0", "eth1") + node(name="A", vips="10.0.0.9")
+    first, second = lint(load(here), peer=load(there))
+    assert first.message.endswith("only here: 10.0.0.1; only on the other node: 10.0.0.9")
+    assert second.message.endswith("only here: 10.0.1.1; only on the other node: 10.0.1.9")
+
+
+def test_a_name_in_both_families_is_not_one_router() -> None:
+    six = node(name="A", vrid=2, vips="fe80::1")
+    assert said(node(name="A", vrid=1), six) == ["lint-peer-instance"] * 2
+
+
+def test_the_same_priority_with_weights_is_a_choice() -> None:
+    check = script_text("/bin/check", "weight 2")
+    assert said(check.replace("priority", "state MASTER\npriority"), node("state BACKUP")) == [
+        "lint-weight-too-small"
+    ]
+    assert said(check.replace("priority", "state MASTER\npriority"), check) == []
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "expected"),
+    [
+        (("1", "a"), ("1", "a"), []),
+        (("1", "a"), ("1", "b"), ["lint-peer-auth"]),
+        (("1", "a"), ("2", "a"), ["lint-peer-auth"]),
+    ],
+)
+def test_keys_that_sign(here: tuple[str, str], there: tuple[str, str], expected: list[str]) -> None:
+    def keyed(number: str, letter: str) -> str:
+        return node(f"version 3\nauth_hmac {{\nkey {number} {letter * 32}\nactive_key {number}\n}}")
+
+    found = lint(load(keyed(*here)), peer=load(keyed(*there)))
+    assert codes(found) == expected
+    assert not any("a" * 32 in one.diagnostic.message for one in found)
+
+
 def test_members_of_a_group_that_want_different_nodes() -> None:
     group = "vrrp_sync_group G {\ngroup {\nA\nB\n}\n}\n"
     here = group + node(priority=150) + node(name="B", vrid=2, vips="10.0.0.2")
     there = group + node() + node(name="B", vrid=2, vips="10.0.0.2", priority=150)
     assert said(here, there) == ["lint-sync-group-order"]
     assert said(here, there.replace("150", "90")) == []
+    assert said(here, there.replace("150", "100")) == [], "equal priorities leave it to the others"
 
 
 def test_weights_against_the_other_node() -> None:
@@ -405,8 +475,10 @@ def test_a_draft_that_others_can_read_gets_a_note() -> None:
 
 def test_interfaces_of_the_machine() -> None:
     source = node() + node(name="B", vrid=2, vips="10.0.1.1").replace("eth0", "eth7")
-    host = MadeUpHost(links=links(eth0="10.0.0.2/24"))
-    assert said(source, host=host) == ["lint-no-such-interface"]
+    host = MadeUpHost(links=links(eth0="10.0.0.2/24", lo="127.0.0.1/8"))
+    (one,) = lint(load(source), host=host)
+    assert one.code == "lint-no-such-interface"
+    assert one.message.endswith("; it has eth0")
     assert said("global_defs {\ndynamic_interfaces\n}\n" + source, host=host) == []
 
 
@@ -415,6 +487,9 @@ def test_addresses_of_the_machine() -> None:
     assert said(node(vips="10.0.0.1\n192.0.2.3"), host=host) == []
     assert said(node(vips="10.0.1.1/24"), host=host) == [], "it brings a subnet of its own"
     assert said(node(vips="10.0.1.1"), host=host) == ["lint-vip-off-subnet"]
+    (one,) = lint(load(node("mcast_src_ip 10.0.0.7")), host=host)
+    assert (one.code, one.place and one.place.line) == ("lint-source-not-here", 8)
+    assert one.width == len("mcast_src_ip")
     peers = "unicast_peer {\n10.0.0.2\n10.0.0.3\n}"
     assert said(node(peers), host=host) == ["lint-peer-is-self"]
 
