@@ -155,6 +155,13 @@ def test_values_that_cannot_be_used_are_only_reported(words: str, said: str) -> 
     assert (found.umask, found.syslog_facility) == (None, 3)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 16), ("7", 23), ("local0", 16), ("local7", 23), ("user", 1), ("daemon", 3)]
+)
+def test_facilities_of_syslog(text: str, number: int) -> None:
+    assert parse(["-S", text], "1").syslog_facility == number
+
+
 @pytest.mark.parametrize(("text", "mask"), [("022", 18), ("18", 18), ("0x12", 18), ("0", 0), ("0777", 511)])
 def test_umask_is_a_number_as_c_has_them(text: str, mask: int) -> None:
     assert parse(["-u", text], "1").umask == mask

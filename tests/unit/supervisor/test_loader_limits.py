@@ -130,7 +130,12 @@ def test_the_limits_of_the_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         return Manifest(fatal=False, exit_status=0, digests=limits), {}
 
     monkeypatch.setattr(loader, "load_here", look)
-    child = Loader(str(tmp_path), None)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))  # a core would be allowed
+    try:
+        child = Loader(str(tmp_path), None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
     os.waitpid(child.pid, 0)
     result = child.result()
     child.close()
