@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from keepalived_conf.model import IpAddress
+from keepalived_conf.model import BfdCheck, FileCheck, IpAddress, RealServer
 from keepalived_conf.syntax.parser import Statement
 from keepalived_conf.tools.lint.finding import Finding
 from keepalived_conf.tools.lint.rules_vrrp import addresses
-from keepalived_conf.tools.lint.view import Service, View, inner, last, number, text
+from keepalived_conf.tools.lint.view import Service, View, inner, last, text
 
 SLOW_CHECK_S = 600
 """A dead server that keeps its clients for ten minutes and more."""
-TLS_PORTS = frozenset({"443", "8443"})
-PLAIN_PORTS = frozenset({"80"})
+TLS_PORTS = frozenset({443, 8443})
+PLAIN_PORTS = frozenset({80})
 
 
 def checks(real: Statement) -> list[Statement]:
+    """Those that are written: of one that cannot be used the loader speaks."""
     return [one for one in real.statements() if one.body is not None and one.name.isupper()]
 
 
@@ -49,78 +50,68 @@ def no_weight(view: View) -> Iterator[Finding]:
     """Every server at weight 0: no connection goes anywhere (users-ask 20)."""
     for service in view.services:
         reals = service.model.real_servers
-        moving = any(
-            last(check, "misc_dynamic") or check.name in ("FILE_CHECK", "BFD_CHECK")
-            for real in service.real_servers
-            for check in checks(real)
-        )
-        tracked = any(last(real, "track_file") or last(real, "track_bfd") for real in service.real_servers)
-        if reals and not moving and not tracked and all(real.weight == 0 for real in reals):
-            place = reals[0].places.get("weight") or service.statement.place
+        if reals and all(real.weight == 0 for real in reals) and not any(map(_weight_moves, reals)):
             yield Finding(
                 code="lint-no-weight",
-                place=place,
+                place=reals[0].places.get("weight") or service.statement.place,
                 width=len("weight"),
                 message=f"{service.name}: every real server has weight 0 and gets no connection",
                 hint="give at least one of them a weight of 1 or more",
             )
 
 
+def _weight_moves(real: RealServer) -> bool:
+    """A check sets or adds to the weight."""
+    others = real.other_checks
+    return others is not None and bool(others.file or any(check.misc_dynamic for check in others.misc))
+
+
 def check_port(view: View) -> Iterator[Finding]:
     """HTTP_GET where TLS is spoken, SSL_GET where it is not: always down (KA#821, #804)."""
     for service in view.services:
-        for real in service.real_servers:
-            for check in checks(real):
-                port = text(last(check, "connect_port")) or text(real, 2) or str(service.model.port)
-                statuses = [
-                    word.text
-                    for url in inner(check, "url")
-                    for line in inner(url, "status_code")
-                    for word in line.words[1:]
-                ]
-                if check.name == "HTTP_GET" and port in TLS_PORTS and "400" not in statuses:
-                    code, message, hint = (
-                        "lint-http-on-tls-port",
-                        f"HTTP_GET asks port {port}, where TLS is spoken: the answer is an error",
-                        "write SSL_GET, or connect_port and a port that speaks plain HTTP",
+        for real in service.model.real_servers:
+            for check in real.checks:
+                meant = any(low <= 400 <= high for url in check.urls for low, high in url.status_ranges)
+                if check.kind == "HTTP_GET" and check.connect_port in TLS_PORTS and not meant:
+                    yield Finding(
+                        code="lint-http-on-tls-port",
+                        place=check.places.get(""),
+                        width=len(check.kind),
+                        message=f"{service.name}: HTTP_GET asks port {check.connect_port}, where TLS is "
+                        "spoken: the answer is an error",
+                        hint="write SSL_GET, or connect_port and a port that speaks plain HTTP",
                     )
-                elif check.name == "SSL_GET" and port in PLAIN_PORTS:
-                    code, message, hint = (
-                        "lint-tls-on-http-port",
-                        f"SSL_GET asks port {port}, where plain HTTP is spoken: no handshake comes about",
-                        "write HTTP_GET, or connect_port and a port that speaks TLS",
+            for tls in real.other_checks.ssl_get if real.other_checks is not None else ():
+                if tls.connect_port in PLAIN_PORTS:
+                    yield Finding(
+                        code="lint-tls-on-http-port",
+                        place=tls.places.get(""),
+                        width=len(tls.kind),
+                        message=f"{service.name}: SSL_GET asks port {tls.connect_port}, where plain HTTP is "
+                        "spoken: no handshake comes about",
+                        hint="write HTTP_GET, or connect_port and a port that speaks TLS",
                     )
-                else:
-                    continue
-                yield Finding(
-                    code=code,
-                    place=check.place,
-                    width=len(check.name),
-                    message=f"{service.name}: {message}",
-                    hint=hint,
-                )
 
 
 def slow_check(view: View) -> Iterator[Finding]:
     """A delay_loop of many minutes: a dead server keeps its clients (users-ask 22)."""
     for service in view.services:
         seen = set()
-        for real in service.real_servers:
-            for check in checks(real):
-                for holder in (check, real, service.statement):
-                    line = last(holder, "delay_loop")
-                    if line is not None:
-                        break
-                seconds = number(text(line)) if line is not None else None
-                if line is None or seconds is None or seconds < SLOW_CHECK_S or line.place in seen:
+        for real in service.model.real_servers:
+            for check in (*real.checks, *(real.other_checks or ())):
+                if isinstance(check, BfdCheck | FileCheck) or check.delay_loop_s < SLOW_CHECK_S:
                     continue
-                seen.add(line.place)
+                holders = (check.places, real.places, service.model.places)
+                place = next((places["delay_loop"] for places in holders if "delay_loop" in places), None)
+                if place is None or place in seen:
+                    continue
+                seen.add(place)
                 yield Finding(
                     code="lint-slow-check",
-                    place=line.place,
+                    place=place,
                     width=len("delay_loop"),
-                    message=f"{service.name}: a check every {seconds:g} s: a dead server keeps its clients "
-                    "for as long",
+                    message=f"{service.name}: a check every {check.delay_loop_s:g} s: a dead server keeps "
+                    "its clients for as long",
                     hint="delay_loop is in seconds; 5 to 30 is usual",
                 )
 

@@ -283,6 +283,17 @@ def test_a_sorry_server_that_never_comes_in() -> None:
     assert said(service_text()) == [], "a service without any check may well be meant so"
 
 
+def test_a_slow_check_is_named_where_its_interval_is_written() -> None:
+    two = "TCP_CHECK {\n}\n}\nreal_server 10.2.0.2 80 {\nTCP_CHECK {\n%s\n}"
+    (one,) = lint(load(service_text("delay_loop 3600", rs=two % "")))
+    assert (one.code, one.place and one.place.line) == ("lint-slow-check", 5)
+    assert said(service_text("delay_loop 30", rs=two % "delay_loop 600")) == ["lint-slow-check"]
+    quick = service_text("delay_loop 3600", rs="TCP_CHECK {\ndelay_loop 5\n}")
+    assert said(quick) == []
+    ping = "PING_CHECK {\ndelay_loop 900\n}"
+    assert said(service_text(rs=ping)) == ["lint-slow-check"]
+
+
 def test_weights_that_a_check_sets_may_be_zero() -> None:
     source = service_text(rs="weight 0\nMISC_CHECK {\nmisc_path /bin/load\nmisc_dynamic\n}")
     assert said(source) == []
