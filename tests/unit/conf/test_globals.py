@@ -191,6 +191,7 @@ def test_forms(line: str, field: str, value: object) -> None:
         ("umask 09", [("invalid-value", 7)]),
         ("umask 022 7", [("invalid-value", 11)]),
         ("umask IRUSR IWUSR", [("invalid-value", 13)]),
+        ("umask IRUSR xIWUSR", [("invalid-value", 13)]),
         ("umask IRUSR |", [("invalid-value", 13)]),
         ("vrrp_garp_extra_if all", [("missing-argument", 23)]),
         ("vrrp_garp_extra_if 86401", [("invalid-number", 20)]),
