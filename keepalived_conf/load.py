@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -119,13 +118,19 @@ def _load(
         config_id=config_id,
         include=files.include,
         environ=lambda variable: os.environ.get(variable, ""),
-        random=random.randint,
+        random=_random,
         checked="RMWB" if all_config else "",
     )
     nodes = parse(preprocessor.run(*mains), ROOT, diagnostics)
     if preprocessor.full:  # the rest was not read: what is there means nothing
         return _result(Built(config=Config(), used=()), diagnostics, files, ())
     return _result(build(nodes, diagnostics, read_names), diagnostics, files, tuple(nodes))
+
+
+def _random(low: int, high: int) -> int:
+    import random  # few files need it, and it takes milliseconds
+
+    return random.randint(low, high)
 
 
 @contextmanager

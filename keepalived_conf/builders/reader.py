@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -24,6 +23,8 @@ _PLAIN_TYPES = frozenset(
     {Type.INTEGER, Type.DECIMAL, Type.BOOL, Type.FLAG, Type.CHOICE, Type.ADDRESS, Type.INTERFACE}
 )
 OFF = frozenset(("false", "off", "no"))
+MAX_DECIMAL = 18446744073709
+"""Of numbers with decimals that have no upper limit of their own: 64 bits of microseconds."""
 
 T = TypeVar("T")
 
@@ -281,6 +282,8 @@ class Reader:
         close: list[str] = []
         if not node.words[0].quoted and self._suggestions < MAX_SUGGESTIONS:
             self._suggestions += 1
+            import difflib  # not needed for a good file
+
             close = difflib.get_close_matches(node.name[:64], block.keywords, n=1, cutoff=0.75)
         where = f" in {block.name}" if not block.secret else f" ({block.name})"
         hint = f"did you mean {close[0]}?" if close else ""
@@ -478,17 +481,12 @@ class Reader:
                 width=len(word),
             )
             return float(keyword.raised_to)
-        if (
-            number < (keyword.low or 0)
-            or (keyword.high is not None and number > keyword.high)
-            or number > 4294967295
-        ):
+        low, high = keyword.low or 0, MAX_DECIMAL if keyword.high is None else keyword.high
+        if not low <= number <= high:
             raise BadValueError(
-                "is not"
-                + (
-                    keyword.takes.partition("decimals")[2].replace(" from ", " within ")
-                    or " within 0 to 4294967295"
-                )
+                f"is below {low:.6f}".rstrip("0").rstrip(".")
+                if number < low
+                else f"is above {high:.6f}".rstrip("0").rstrip(".")
             )
         if not exact:
             self.diagnostics.error(
