@@ -167,23 +167,23 @@ class OtherCheckBuilder:
 
     def smtp(self, statement: Statement) -> list[OtherCheck]:
         read = self.reader.block(statement, SMTP_CHECK)
-        reads = []
         hosts = read.statements.get("host", ())
-        if not hosts or any(name in read.values for name in _CONNECTION):
-            reads.append((statement, read))
-        for inner in hosts:
-            host = self.reader.block(inner, SMTP_HOST)
-            for name, value in read.values.items():
-                if name not in _CONNECTION and name != "host":
-                    host.values.setdefault(name, value)
-            reads.append((inner, host))
-        found: list[OtherCheck] = []
-        for one, settings in reads:
-            common = self._common("SMTP_CHECK", one, settings)
+        found = [check for inner in hosts if (check := self._smtp_host(inner, read)) is not None]
+        if not found or any(name in read.values for name in _CONNECTION):
+            common = self._common("SMTP_CHECK", statement, read)
             if common is not None:
-                helo = read.get("helo_name", "smtpchecker.keepalived.org")
-                found.append(SmtpCheck(helo_name=helo, **common))
-        return found
+                found.insert(0, SmtpCheck(helo_name=read.get("helo_name", _HELO), **common))
+        return list(found)
+
+    def _smtp_host(self, statement: Statement, around: Read) -> SmtpCheck | None:
+        """keepalived gives what is written in a host block to the check around it, and checks the real server
+        itself for each host; here a host block is what its name says."""
+        read = self.reader.block(statement, SMTP_HOST)
+        for name, value in around.values.items():
+            if name not in _CONNECTION and name != "host":
+                read.values.setdefault(name, value)
+        common = self._common("SMTP_CHECK", statement, read)
+        return None if common is None else SmtpCheck(helo_name=around.get("helo_name", _HELO), **common)
 
     # --- kinds that do not -------------------------------------------------------------------------
 
@@ -266,6 +266,7 @@ class OtherCheckBuilder:
         return [FileCheck(track_file=name, weight=weight, places=read.places)]
 
 
+_HELO = "smtpchecker.keepalived.org"
 _CONNECTION = frozenset(
     ("connect_ip", "connect_port", "bindto", "bind_port", "bind_if", "connect_timeout", "fwmark")
 )

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, cast
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar.virtual_server import PERSISTENCE_ENGINE_MAX
 from keepalived_conf.model import Family, Place, Protocol
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.values import BadValueError
@@ -94,7 +93,7 @@ class ServiceRules:
             scheduler=self._scheduler(),
             ops=ops,
             ha_suspend=ha_suspend,
-            persistence_engine=self._persistence_engine(),
+            persistence_engine=self.read.get("persistence_engine"),
             persistence_timeout_s=self._persistence_timeout(timeout_s),
             persistence_prefix=prefix,
         )
@@ -134,18 +133,6 @@ class ServiceRules:
                 "", "no-scheduler", "no lvs_sched is set; wlc is taken", hint="write lvs_sched wlc"
             )
         return self.builder.scheduler or "wlc"
-
-    def _persistence_engine(self) -> str | None:
-        name = self.read.get("persistence_engine")
-        if name is not None and len(name) > PERSISTENCE_ENGINE_MAX:
-            self._complain(
-                "persistence_engine",
-                "too-long",
-                f"persistence_engine is longer than {PERSISTENCE_ENGINE_MAX} characters and is cut",
-                hint="write the name of an engine of the kernel, such as sip",
-            )
-            return str(name)[:PERSISTENCE_ENGINE_MAX]
-        return cast("str | None", name)
 
     # --- persistence ---------------------------------------------------------------------------------
 

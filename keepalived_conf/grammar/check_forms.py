@@ -334,6 +334,15 @@ def _read_dns_name(args: Args) -> str:
     word = args.text(args.first)
     if (word.startswith(".") and word != ".") or ".." in word:
         raise BadWordError(args.first, f"'{word}' has an empty label", hint="write one dot between labels")
+    if word[1:2] == ".":
+        # It takes the dot behind the first character for that of an empty label.
+        wrong(
+            args,
+            args.first,
+            "short-label",
+            f"keepalived refuses '{word}', whose first label is one character, and asks for the root",
+            hint="the name is used as it stands; for keepalived write another one",
+        )
     return word
 
 

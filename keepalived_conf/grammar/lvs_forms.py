@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any, NamedTuple, cast
 
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.check_forms import wrong
+from keepalived_conf.grammar.check_forms import TextForm, wrong
 from keepalived_conf.grammar.common import whole_number
 from keepalived_conf.grammar.forms import Args, BadWordError, Shape
 from keepalived_conf.model import (
@@ -27,6 +27,7 @@ METHODS = ("NAT", "DR", "TUN")
 TUNNEL_TYPES = ("ipip", "gue", "gre")
 TUNNEL_CHECKSUMS = ("nocsum", "csum", "remcsum")
 MARK_MAX = 4294967295
+PERSISTENCE_ENGINE_MAX = 16
 
 
 # --- addresses with ports -----------------------------------------------------------------------------
@@ -206,6 +207,22 @@ class GranularityForm:
 
 
 GRANULARITY = GranularityForm()
+
+
+def _read_persistence_engine(args: Args) -> str:
+    word = args.text(args.first)
+    if len(word) > PERSISTENCE_ENGINE_MAX:
+        wrong(
+            args,
+            args.first,
+            "too-long",
+            f"'{word}' is longer than {PERSISTENCE_ENGINE_MAX} characters and is cut",
+            hint="write the name of an engine of the kernel, such as sip",
+        )
+    return word[:PERSISTENCE_ENGINE_MAX]
+
+
+PERSISTENCE_ENGINE = TextForm(takes="the name of an engine, such as sip", reads=_read_persistence_engine)
 
 
 # --- virtual_server_group -------------------------------------------------------------------------------

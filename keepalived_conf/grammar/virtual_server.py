@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from keepalived_conf.grammar.check_forms import FoldedChoice
 from keepalived_conf.grammar.check_rows import but
-from keepalived_conf.grammar.common import NameForm
-from keepalived_conf.grammar.lvs_forms import ENDPOINT, FORWARDING, GRANULARITY
+from keepalived_conf.grammar.lvs_forms import ENDPOINT, FORWARDING, GRANULARITY, PERSISTENCE_ENGINE
 from keepalived_conf.grammar.real_server import (
     REAL_SERVER,
     script_row,
@@ -28,8 +27,6 @@ from keepalived_conf.grammar.schema import (
 from keepalived_conf.model import VirtualServer
 
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "sh", "mh", "dh", "fo", "ovf", "lblcr", "sed", "nq", "twos")
-
-PERSISTENCE_ENGINE_MAX = 16
 
 _OF_CHECKS = {"connect_timeout": "5", "delay_loop": "60"}
 """Defaults that all kinds of checks have in common."""
@@ -114,7 +111,7 @@ VIRTUAL_SERVER = block_of(
         Keyword(
             name="persistence_engine",
             type=Type.FORM,
-            form=NameForm(),
+            form=PERSISTENCE_ENGINE,
             help="Persistence engine of the kernel, such as sip",
             worker="ipvs",
             default="none",
