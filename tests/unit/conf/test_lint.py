@@ -118,3 +118,32 @@ def test_silent_about_good_configurations(capsys: pytest.CaptureFixture[str]) ->
     for name in KNOWN & good.keys():
         assert good[name].keys() == REALLY_MISTAKEN.get(name, {}).keys(), f"{name}: {good[name]}"
     assert silent >= len(good) * 0.7
+
+
+REALLY_DIFFERENT = {
+    "029-kadevel-1457.conf": {"lint-peer-router-id": "router_id HAP1_L2 on both nodes"},
+    "030-kadevel-1887.conf": {"lint-peer-same-priority": "state MASTER and priority 100 on both nodes"},
+    "070-kadevel-817.conf": {"lint-peer-two-masters": "state MASTER on both nodes"},
+    "126-upstream-conditional-conf.conf": {
+        "lint-weight-too-small": "eth2 is worth 20, and the priorities are 170 and 85",
+    },
+}
+"""File of the corpus that holds two nodes -> code -> why it is right."""
+
+
+@needs_corpus
+def test_silent_about_good_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files with conditions for several nodes are pairs: what the first two say to each other."""
+    pairs = 0
+    for row in ROWS:
+        ids = [pair.partition("=")[0] for pair in (row.get("config_ids") or "").split(";")]
+        if len(ids) < 2 or row["file"] not in KNOWN:
+            continue
+        pairs += 1
+        here, there = (load(CORPUS / row["file"], config_id=one) for one in ids[:2])
+        alone = {one.code for one in lint(here)}
+        found = {one.code: text((one,), here, there) for one in lint(here, peer=there)}
+        expected = REALLY_DIFFERENT.get(row["file"], {})
+        assert found.keys() - alone == expected.keys(), f"{row['file']}: {found}"
+    with capsys.disabled():
+        print(f" [{pairs} pairs]", end="")
