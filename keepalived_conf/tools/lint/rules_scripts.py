@@ -18,6 +18,7 @@ SLOW_SCRIPT_S = 500
 """Nobody checks once in eight minutes; milliseconds were meant."""
 
 _OPERATOR = re.compile(r"(?:\||&|;|[012]?>>?&?[012]?|<)$|[012]?>>?[/&]|[^;]+;$|`|.*(?:\$\(|&&|\|\|)")
+_SIGN = re.compile(r"\$\(|&&|\|\||>>|[|&;<>`]")
 _SHELL_WORDS = frozenset({"[[", "if", "for", "while", "until", "case", "cd", "source", ".", "exit", "!"})
 """Of the shell's language: there is no program of that name."""
 _ALWAYS_TRUE = frozenset({"echo", "printf"})
@@ -39,10 +40,16 @@ def needs_shell(view: View) -> Iterator[Finding]:
                 yield _finding(
                     one,
                     "lint-script-needs-shell",
-                    f"'{word}' is for a shell, and there is none: it goes to the program as it is",
+                    f"'{_sign(word)}' is for a shell, and there is none: it goes to the program as it is",
                     "write the command into a script of its own, or: /bin/sh -c '...'",
                 )
                 break
+
+
+def _sign(word: str) -> str:
+    """What of the word is the shell's: the rest of it may be a password."""
+    match = _SIGN.search(word)
+    return word if match is None else match[0]
 
 
 def relative(view: View) -> Iterator[Finding]:

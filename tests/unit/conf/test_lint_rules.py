@@ -248,6 +248,12 @@ def test_scripts(command: str, more: str, expected: list[str]) -> None:
     assert said(script_text(command, more)) == expected
 
 
+def test_of_a_command_only_the_sign_is_told() -> None:
+    (one,) = lint(load(script_text("/usr/bin/mysql -psecret&&exit 0")))
+    assert one.message.startswith("vrrp_script chk: '&&' is for a shell")
+    assert "secret" not in one.message
+
+
 def test_a_check_that_nobody_follows() -> None:
     source = script_text("/bin/check")
     unused = source.replace("chk\n}\n}", "}\n}")
