@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.model import Config
 from keepalived_conf.tools import show
 from keepalived_conf.tools.settings import unregistered
+from tests.unit.conf.samples import Put, fields, full, parts, values, variants
 from tests.unit.conf.support import codes, instance_text, load, service_text
 
 
@@ -71,3 +76,49 @@ def test_the_scheduler_comes_before_its_flags() -> None:
     found = lines(shown(service_text("flag-1\nflag-2").replace("lvs_sched rr", "lvs_sched sh")))
     assert found.index("lb_algo sh") < found.index("sh-port")
     assert {"sh-port", "sh-fallback"} <= set(found)
+
+
+# --- nothing is lost -----------------------------------------------------------------------------------
+
+DERIVED = {
+    "vrrp_instances.family": "follows from the addresses; native_ipv6 where there are none",
+    "virtual_servers.family": "follows from the address; ip_family of a fwmark",
+    "virtual_servers.hashed": "always true",
+    "virtual_servers.group_member": "counts the servers of a group in file order",
+    "virtual_servers.real_servers.checks.urls.tls_compliant": "SSL_GET only",
+    "virtual_servers.real_servers.checks.check_id": "made from the check",
+    "virtual_servers.real_servers.checks.virtual_server": "key of the server around",
+    "virtual_servers.real_servers.checks.real_server": "key of the server around",
+}
+"""Fields without a line of their own."""
+SORRY = "virtual_servers.sorry_server."
+SORRY_HAS = ("address", "port", "lvs_method", "tunnel", "tunnel.type", "tunnel.port", "tunnel.checksum")
+"""Nothing else of a real server can be written for a sorry server."""
+
+
+def counts(thing: Any, name: str, hint: Any, put: Put) -> bool:
+    """Whether a change of the field changes the text, in some variant of its object."""
+    for variant in variants(thing):
+        seen = set()
+        for value in values(hint):
+            changed = put(dataclasses.replace(variant, **{name: value}))
+            seen.add(show.text(changed, secrets=True))
+            if len(seen) > 1:
+                return True
+    return False
+
+
+def test_every_field_of_the_model_is_in_the_text() -> None:
+    seen, found = set(), set()
+    for field, hint in fields(Config):
+        whole = dataclasses.replace(Config(), **{field: full(hint)})
+        for path, thing, put in parts(whole):
+            for name, inner in fields(type(thing)) if path.split(".")[0] == field else ():
+                leaf = f"{path}.{name}"
+                if leaf in DERIVED or (leaf.startswith(SORRY) and leaf.removeprefix(SORRY) not in SORRY_HAS):
+                    continue
+                seen.add(leaf)
+                if leaf not in found and counts(thing, name, inner, put):
+                    found.add(leaf)
+    assert len(seen) > 300
+    assert sorted(seen - found) == []
