@@ -151,8 +151,9 @@ def _diff(given: argparse.Namespace) -> int:
     for operation in operations:
         print(diff_text.text(operation))
     for before, after in renamed:
-        print(f"# {before} is called {after} now: the same virtual router")
-    if not operations:
+        # To keepalived a name is nothing. Our vrrp worker keeps its records by name, until it is told better.
+        print(f"# {before} is called {after} now: to keepalived the same; here it leaves and starts anew")
+    if not operations and not renamed:
         print("# nothing to do")
     return EXIT_OK
 
