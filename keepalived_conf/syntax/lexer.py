@@ -14,8 +14,9 @@ from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.model import Place
 from keepalived_conf.model.base import Origin, place_of
 
-KEEPALIVED_LINE_BYTES = 1023
-"""Longest line that keepalived takes; of a longer one it reads only the remainder."""
+KEEPALIVED_LINE_BYTES = 1022
+"""Longest line that keepalived takes (its buffer holds a line end and a NUL too); of a longer one it reads
+only the remainder."""
 MAX_LINE_CHARS = 65536
 
 ESCAPED_HASH = "\ufdd0"

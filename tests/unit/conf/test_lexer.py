@@ -150,6 +150,13 @@ def test_invalid_utf8_does_not_raise() -> None:
     assert not found.items
 
 
+@pytest.mark.parametrize(("size", "said"), [(1022, False), (1023, True)])
+def test_the_longest_line_that_keepalived_takes(size: int, said: bool) -> None:
+    for line in (b"x" * size, b"\xc3\xa9" * (size // 2) + b"x" * (size % 2)):
+        _, _, found = read(b"a\n" + line + b"\nb\n")
+        assert [d.code for d in found.items] == ["line-too-long"] * said
+
+
 def test_long_lines() -> None:
     texts, _, found = read(b"x " + b"y" * 2000 + b"\n")
     assert len(texts[0]) == 2002
