@@ -19,6 +19,8 @@ from keepalived_conf.diagnostics import Severity
 from keepalived_conf.load import LoadResult, load
 from keepalived_conf.model import IpInterface
 from keepalived_conf.tools.lint import FileFacts, Finding, lint
+from tests.unit.conf.support import instance_text
+from tests.unit.conf.support import load as load_text
 
 FOLDER = Path(__file__).parent / "mistakes"
 MISTAKES = sorted(path for path in FOLDER.glob("*.conf") if not path.name.endswith(".peer.conf"))
@@ -114,3 +116,28 @@ def named(path: Path) -> bool:
         for one in loud
         if one.code != "no-effect-yet"
     )
+
+
+def codes(found: tuple[Finding, ...]) -> list[str]:
+    return [one.code for one in found]
+
+
+def said(source: str, peer: str | None = None, host: MadeUpHost | None = None) -> list[str]:
+    return codes(lint(load_text(source), peer=None if peer is None else load_text(peer), host=host))
+
+
+def script_text(command: str, more: str = "") -> str:
+    return f'vrrp_script chk {{\n    script "{command}"\n{more}\n}}\n' + instance_text(
+        "track_script {\nchk\n}"
+    )
+
+
+def node(
+    lines: str = "", *, priority: int = 100, vips: str = "10.0.0.1", name: str = "A", vrid: int = 1
+) -> str:
+    source = instance_text(lines, vips=vips, vrid=vrid).replace("vrrp_instance A", f"vrrp_instance {name}")
+    return source.replace("priority 100", f"priority {priority}")
+
+
+def links(**found: str) -> dict[str, tuple[IpInterface, ...]]:
+    return {name: tuple(map(ipaddress.ip_interface, text_.split())) for name, text_ in found.items()}
