@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from keepalived_conf.grammar.preprocessor import PREPROCESSOR
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Keyword, Type
+from keepalived_conf.tools.derived import HEAD_TAKES
 from keepalived_conf.tools.explain import effect, takes
 
 BOOLEAN_WORDS = ("on", "off", "true", "false", "yes", "no")
 
 
 def completion() -> dict[str, Any]:
-    """``{"blocks": {PATH: {"lines": ..., "keywords": {NAME: {...}}}}}``; the path of the top level is empty.
+    """``{"anywhere": {WORD: {...}}, "blocks": {PATH: {"lines": ..., "keywords": {NAME: {...}}}}}``.
+
+    The path of the top level is empty.
 
     ``values`` of a keyword: the words that may stand behind it, where they are few.
     """
-    return {"blocks": {path: _block(path, block) for path, block in _blocks("", ROOT)}}
+    anywhere = {row.name: {"help": row.help, "default": row.default} for row in PREPROCESSOR.values()}
+    return {"anywhere": anywhere, "blocks": {path: _block(path, block) for path, block in _blocks("", ROOT)}}
 
 
 def _blocks(path: str, block: Block) -> Iterator[tuple[str, Block]]:
@@ -65,7 +70,8 @@ def _insert(row: Keyword) -> str:
     """A snippet of the Language Server Protocol: $1 is where the cursor goes."""
     own = "@pykeepalived " if row.extension else ""
     if row.block is not None:
-        head = " ${1:NAME}" if row.block.head is not None else ""
+        takes_ = row.block.head.takes if row.block.head is not None else HEAD_TAKES.get(row.block.path)
+        head = f" ${{1:{takes_}}}" if takes_ else ""
         return f"{own}{row.name}{head} {{\n    $0\n}}"
     if row.type is Type.FLAG:
         return own + row.name

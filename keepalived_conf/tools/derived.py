@@ -73,6 +73,13 @@ HEADS: dict[str, Callable[[Any], Any]] = {
 }
 """Path of a block -> the words before its brace; with a ``head`` form in the table: the value for it."""
 
+HEAD_TAKES: dict[str, str] = {
+    "vrrp_instance": "NAME",
+    "virtual_server": "ADDRESS [PORT], fwmark MARK or group NAME",
+    "virtual_server.real_server": "ADDRESS [PORT]",
+}
+"""What these words are, for people."""
+
 MIXED: dict[str, Callable[[Any], Iterable[tuple[str, Any]]]] = {
     "virtual_server.real_server": lambda one: [
         (check.kind, check) for check in (*one.checks, *(one.other_checks or ()))

@@ -6,11 +6,15 @@ import difflib
 import textwrap
 from collections.abc import Iterator
 
+from keepalived_conf.grammar.preprocessor import PREPROCESSOR
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Keyword, Type, rows_of
+from keepalived_conf.tools.derived import HEAD_TAKES
 
 WIDTH = 100
 LABEL = 12
+ANYWHERE = "any line"
+"""Stands for the block of what is done with a line before it is read."""
 NEAR = 5
 """Suggestions for an unknown word, at most."""
 
@@ -51,7 +55,7 @@ def place_name(path: str) -> str:
 def _find(asked: list[str]) -> list[tuple[str, Keyword]]:
     if not asked:
         return []
-    every = list(rows_of(ROOT))
+    every = [*((ANYWHERE, row) for row in PREPROCESSOR.values()), *rows_of(ROOT)]
     # Words within a line come after keywords: who asks for priority means that of an instance.
     lines = {row.block.path for _, row in every if row.block is not None and row.block.entries}
     every.sort(key=lambda one: one[0] in lines)
@@ -83,7 +87,7 @@ def _unknown(asked: list[str]) -> UnknownKeywordError:
     if elsewhere:
         places = dict.fromkeys(f"{path} {row.name}".strip() for path, row in elsewhere)
         return UnknownKeywordError(f"{word} does not stand in {' '.join(asked[:-1])}", tuple(places)[:NEAR])
-    names = dict.fromkeys(row.name for _, row in rows_of(ROOT))
+    names = dict.fromkeys([*(row.name for _, row in rows_of(ROOT)), *PREPROCESSOR])
     near = difflib.get_close_matches(word[:64], names, n=NEAR, cutoff=0.6)
     near += [name for name in names if len(word) > 2 and word in name and name not in near]
     return UnknownKeywordError(f"'{word[:64]}' is not a keyword of keepalived.conf", tuple(near[:NEAR]))
@@ -108,10 +112,11 @@ def _labelled(path: str, row: Keyword) -> Iterator[tuple[str, str]]:
         yield "other names", ", ".join(others)
     if row.deprecated:
         yield "deprecated", row.deprecated
-    yield "takes", takes(row)
+    if path != ANYWHERE:
+        yield "takes", takes(row)
     if row.default:
         yield "default", row.default
-    if row.repeatable:
+    if row.repeatable and path != ANYWHERE:
         yield "again", "several lines add up" if row.type is not Type.BLOCK else "may stand several times"
     yield "owner", row.worker or "nobody yet"
     yield "effect", effect(row)
@@ -133,10 +138,12 @@ def takes(row: Keyword) -> str:
     return text + (", or nothing" if row.optional and row.type is Type.INTEGER else "")
 
 
-def block_takes(block: Block) -> str:
-    head = f"{block.head.takes} " if block.head is not None else ""
-    inside = block.entry.takes if block.entry is not None else "lines" if block.entries else "keywords"
-    return f"{head}{{ {inside} }}"
+def block_takes(block: Block, inside: str = "") -> str:
+    """The words before the brace, and what stands behind it."""
+    head = block.head.takes if block.head is not None else HEAD_TAKES.get(block.path, "")
+    if not inside:
+        inside = block.entry.takes if block.entry is not None else "lines" if block.entries else "keywords"
+    return f"{head} {{ {inside} }}".lstrip()
 
 
 def effect(row: Keyword) -> str:
@@ -145,6 +152,8 @@ def effect(row: Keyword) -> str:
 
 
 def _siblings(path: str) -> Iterator[Keyword]:
+    if path == ANYWHERE:
+        return
     block = ROOT
     for name in path.split(".") if path else ():
         inner = block.keywords[name].block if name in block.keywords else None

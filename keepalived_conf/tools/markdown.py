@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from keepalived_conf.grammar.preprocessor import PREPROCESSOR
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Effect, Keyword, Type, rows_of
-from keepalived_conf.tools.explain import effect, takes
+from keepalived_conf.tools.explain import block_takes, effect, takes
 
 MARK = "<!-- tables -->\n"
 """Line of the introduction that the tables take the place of."""
@@ -27,12 +28,19 @@ def document(introduction: str) -> str:
 
 def _tables() -> Iterator[str]:
     yield from _counts()
+    yield ""
+    yield "### Any line"
+    yield ""
+    yield "| word | default | since | meaning |"
+    yield "|---|---|---|---|"
+    for row in PREPROCESSOR.values():
+        yield f"| `{row.name}` | {row.default} | {row.since} | {row.help} |"
     for block in _blocks(ROOT):
         yield ""
         yield f"### {_title(block)}"
         yield ""
-        if block.head is not None or block.entry is not None:
-            yield f"`{_syntax(block)}`"
+        if block.path:
+            yield f"`{block.name} {block_takes(block, '' if block.entry is not None else '...')}`"
             yield ""
         yield "| keyword | takes | default | owner | since | effect | meaning |"
         yield "|---|---|---|---|---|---|---|"
@@ -54,12 +62,6 @@ def _title(block: Block) -> str:
     return " > ".join(f"`{part}`" for part in block.path.split(".")) if block.path else "Top level"
 
 
-def _syntax(block: Block) -> str:
-    head = f" {block.head.takes}" if block.head is not None else ""
-    inside = block.entry.takes if block.entry is not None else "..."
-    return f"{block.name}{head} {{ {inside} }}"
-
-
 def _line(row: Keyword) -> str:
     name = f"`{'@pykeepalived ' if row.extension else ''}{row.name}`"
     meaning = row.help
@@ -69,7 +71,10 @@ def _line(row: Keyword) -> str:
         meaning += f" (deprecated: {row.deprecated})"
     if row.repeatable and row.type is not Type.BLOCK:
         meaning += " (several lines add up)"
-    cells = (name, takes(row), row.default, row.worker, row.since, effect(row), meaning.strip())
+    inner = row.block
+    # A block with rows has a section of its own.
+    what = block_takes(inner, "...") if inner is not None and inner.keywords else takes(row)
+    cells = (name, what, row.default, row.worker, row.since, effect(row), meaning.strip())
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 

@@ -50,6 +50,12 @@ def test_an_alias_names_what_it_stands_for_and_the_other_way_round() -> None:
     assert alias[1].name in explain([alias[0], alias[1].alias_of])
 
 
+@pytest.mark.parametrize("word", ["include", "~SEQ", "@ID", "${_ENV}"])
+def test_what_may_stand_on_any_line_is_explained_too(word: str) -> None:
+    assert explain([word]).startswith(f"{word} in any line\n")
+    assert word in completion()["anywhere"]
+
+
 @pytest.mark.parametrize(
     ("asked", "near"),
     [
