@@ -52,9 +52,7 @@ class CheckBuilder:
         http = kind == "HTTP_GET"
         read = self.reader.block(statement, HTTP_GET if http else TCP_CHECK)
         urls = self.urls(kind, statement, read) if http else ()
-        if http and not urls:
-            return None
-        network = self.network(kind, statement, read)
+        network = self.network(kind, statement, read, usable=bool(urls) or not http)
         if network is None:
             return None
         network.update(self.timed(read, retry=1, delay_before_retry_s=3.0 if http else 1.0))
@@ -113,11 +111,20 @@ class CheckBuilder:
         }
 
     def network(
-        self, kind: str, statement: Statement, read: Read, *, needs_port: bool = True
+        self,
+        kind: str,
+        statement: Statement,
+        read: Read,
+        *,
+        needs_port: bool = True,
+        usable: bool = True,
     ) -> dict[str, Any] | None:
-        """Fields of ``NetworkCheck`` but those of ``timed``; None after a diagnostic."""
+        """Fields of ``NetworkCheck`` but those of ``timed``; None after a diagnostic, or if the check is not
+        ``usable`` for another reason."""
         target = self.target
         connect_ip, bindto = self._addresses(read)
+        if not usable:
+            return None
         if connect_ip.version == 6 and connect_ip.is_link_local and not read.has("bind_if"):
             self.diagnostics.error(
                 statement.end_place,

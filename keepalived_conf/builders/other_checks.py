@@ -93,8 +93,9 @@ class OtherCheckBuilder:
         retry: int = 1,
         delay_before_retry_s: float | None = 1.0,
         needs_port: bool = True,
+        usable: bool = True,
     ) -> dict[str, Any] | None:
-        network = self.base.network(kind, statement, read, needs_port=needs_port)
+        network = self.base.network(kind, statement, read, needs_port=needs_port, usable=usable)
         if network is None:
             return None
         network.update(self.base.timed(read, retry=retry, delay_before_retry_s=delay_before_retry_s))
@@ -136,9 +137,7 @@ class OtherCheckBuilder:
     def ssl_get(self, statement: Statement) -> list[OtherCheck]:
         read = self.reader.block(statement, SSL_GET)
         urls = self.base.urls("SSL_GET", statement, read)
-        if not urls:
-            return []
-        common = self._common("SSL_GET", statement, read, delay_before_retry_s=3.0)
+        common = self._common("SSL_GET", statement, read, delay_before_retry_s=3.0, usable=bool(urls))
         if common is None:
             return []
         sni = bool(read.get("enable_sni", False))

@@ -13,7 +13,8 @@ from keepalived_conf.model import Check, Forwarding, OtherChecks, RealServer
 from keepalived_conf.syntax.parser import Statement
 
 if TYPE_CHECKING:
-    from keepalived_conf.builders.virtual_server import LvsBuilder, ServiceBuilder
+    from keepalived_conf.builders.service import ServiceBuilder
+    from keepalived_conf.builders.virtual_server import LvsBuilder
 
 
 @dataclass(kw_only=True, slots=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, cast
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.model import Family, Place, Protocol
-from keepalived_conf.syntax import values
-from keepalived_conf.syntax.values import BadValueError
+from keepalived_conf.model import Place, Protocol
 
 if TYPE_CHECKING:
-    from keepalived_conf.builders.virtual_server import ServiceBuilder
+    from keepalived_conf.builders.service import ServiceBuilder
 
 DEFAULT_PERSISTENCE_S = 360
 
@@ -42,7 +39,6 @@ class ServiceSettings:
     ha_suspend: bool
     persistence_engine: str | None
     persistence_timeout_s: int | None
-    persistence_prefix: int | None
 
 
 class ServiceRules:
@@ -78,7 +74,7 @@ class ServiceRules:
             keepalived=keepalived,
         )
 
-    def service_settings(self, family: Family) -> ServiceSettings:
+    def service_settings(self) -> ServiceSettings:
         ha_suspend = self._ha_suspend()
         protocol = self._protocol()
         ops = bool(self.read.get("ops", False))
@@ -87,15 +83,13 @@ class ServiceRules:
                 "ops", "ops-without-udp", "ops works with protocol UDP only; it is ignored", hint="remove ops"
             )
             ops = False
-        prefix, timeout_s = self._granularity(family)
         return ServiceSettings(
             protocol=protocol,
             scheduler=self._scheduler(),
             ops=ops,
             ha_suspend=ha_suspend,
             persistence_engine=self.read.get("persistence_engine"),
-            persistence_timeout_s=self._persistence_timeout(timeout_s),
-            persistence_prefix=prefix,
+            persistence_timeout_s=self._persistence_timeout(),
         )
 
     def _ha_suspend(self) -> bool:
@@ -136,41 +130,11 @@ class ServiceRules:
 
     # --- persistence ---------------------------------------------------------------------------------
 
-    def _granularity(self, family: Family) -> tuple[int | None, int | None]:
-        """(prefix length, persistence_timeout so far)."""
-        timeout_s: int | None = None
+    def _persistence_timeout(self) -> int | None:
         if self.read.has("persistence_timeout"):
-            timeout_s = self.read.get("persistence_timeout") or DEFAULT_PERSISTENCE_S
-        written = self.read.get("persistence_granularity")
-        if written is None:
-            return None, timeout_s
-        known = KeepalivedClass.GENERAL_ERROR
-        try:
-            if family == 6:
-                if isinstance(written, IPv4Address) or not 1 <= written <= 128:
-                    raise BadValueError("is not a prefix length from 1 to 128")
-                prefix = int(written)
-            else:
-                # keepalived hands the kernel any 32 bits, and reads a bare number as such.
-                known = KeepalivedClass.OK
-                prefix = values.netmask_prefix(str(written))
-        except BadValueError as bad:
-            self._complain(
-                "persistence_granularity",
-                "invalid-value",
-                f"persistence_granularity '{written}' {bad}; it is ignored",
-                hint="write a netmask such as 255.255.255.0, or for IPv6 a prefix length",
-                keepalived=known,
-            )
-            if family == 4:
-                # Persistent it is all the same.
-                timeout_s = timeout_s or DEFAULT_PERSISTENCE_S
-            return None, timeout_s
-        return prefix, timeout_s or DEFAULT_PERSISTENCE_S
-
-    def _persistence_timeout(self, timeout_s: int | None) -> int | None:
-        if timeout_s is not None:
-            return timeout_s
+            return self.read.get("persistence_timeout") or DEFAULT_PERSISTENCE_S
+        if self.builder.persistent:
+            return DEFAULT_PERSISTENCE_S
         service, group = self.builder.service, self.builder.group
         if group is not None:
             needed = any(entry.port == 0 for entry in group.addresses)
