@@ -6,7 +6,6 @@ the wire. What cannot be run safely (no id, same id twice, version 3 without add
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from keepalived_conf.builders.lines import lines_of
 from keepalived_conf.builders.reader import Reader
 from keepalived_conf.builders.trackers import Trackers
 from keepalived_conf.builders.tracks import Tracks, tracks
+from keepalived_conf.builders.vrrp_addresses import addresses_of, one_vmac_each
 from keepalived_conf.builders.vrrp_auth import Auth, authentication
 from keepalived_conf.builders.vrrp_defaults import VrrpDefaults
 from keepalived_conf.builders.vrrp_draft import OWNER_PRIORITY, Draft
@@ -30,12 +30,7 @@ from keepalived_conf.builders.vrrp_timing import (
 from keepalived_conf.builders.vrrp_tracks import effective_tracks
 from keepalived_conf.builders.vrrp_vmac import link
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
-from keepalived_conf.grammar.routing import (
-    VIRTUAL_IPADDRESS,
-    VIRTUAL_IPADDRESS_EXCLUDED,
-    VIRTUAL_ROUTES,
-    VIRTUAL_RULES,
-)
+from keepalived_conf.grammar.routing import VIRTUAL_ROUTES, VIRTUAL_RULES
 from keepalived_conf.model import (
     Family,
     GlobalDefs,
@@ -170,7 +165,7 @@ class _Instance:
         self.diagnostics = draft.diagnostics
         self.read = draft.read
         self.interface = self._interface()
-        self.scan: Scan = scan(draft, self._addresses())
+        self.scan: Scan = scan(draft, addresses_of(self.draft, self.interface))
         self.tracks: Tracks = tracks(draft.reader, builder.trackers, draft.read, draft.name, draft.order)
 
     def _interface(self) -> str:
@@ -185,22 +180,6 @@ class _Instance:
             hint="name the interface that carries the adverts",
         )
         return ""
-
-    def _addresses(self) -> dict[int, VirtualAddress]:
-        """id of a line of virtual_ipaddress(_excluded) -> its address; bad lines are reported, left out."""
-        found: dict[int, VirtualAddress] = {}
-        for keyword, block in (
-            ("virtual_ipaddress", VIRTUAL_IPADDRESS),
-            ("virtual_ipaddress_excluded", VIRTUAL_IPADDRESS_EXCLUDED),
-        ):
-            lines = self.read.lines.get(keyword, ())
-            for line, one in zip(lines, placed(self.read, keyword, block, VirtualAddress), strict=True):
-                if one.dev or self.interface:
-                    found[id(line)] = dataclasses.replace(one, dev=one.dev or self.interface)
-                    continue
-                message = f"{keyword}: {one.interface.ip} has no interface: write dev and its name"
-                self.draft.error_at(line, 0, "invalid-entry", f"{message}; the entry is ignored")
-        return found
 
     # --- completion ------------------------------------------------------------------------------
 
@@ -231,7 +210,17 @@ class _Instance:
         self._check_unicast(strict=strict)
         on = link(draft, found, builder.link_names, interface=self.interface, strict=strict)
         self._check_first_address(family, strict=strict)
-        listed, excluded = self._limit(family, version, auth)
+        listed, excluded = (
+            one_vmac_each(
+                draft,
+                addresses,
+                family=family,
+                interface=self.interface,
+                use_vmac=on.vmac is not None,
+                use_vmac_addr=bool(read.get("use_vmac_addr", False)),
+            )
+            for addresses in self._limit(family, version, auth)
+        )
         waiting = preemption(draft, found, state=state, priority=priority, strict_mode=strict)
         accept = accepts(draft, found, priority=priority, version=version, strict_mode=strict)
         destination = found.mcast_dst_ip

@@ -17,6 +17,7 @@ from keepalived_conf.grammar.address_forms import STATIC_ADDRESS, VIRTUAL_ADDRES
 from keepalived_conf.grammar.forms import Args, BadWordError
 from keepalived_conf.model import StaticAddress, VirtualAddress
 from keepalived_conf.syntax.words import Word
+from tests.unit.conf.support import instance, where
 
 
 def args_of(text: str) -> Args:
@@ -197,6 +198,26 @@ def test_a_second_group_ends_the_line() -> None:
     value, remarks = read("10.0.0.1 track_group G track_group H dev eth0 frob", STATIC_ADDRESS)
     assert (value.track_group, value.dev) == ("G", "")
     assert remarks == [(4, "duplicate", GENERAL)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "line", "kept"),
+    [
+        ("use_vmac", "10.0.0.1 use_vmac", False),
+        ("use_vmac", "10.0.0.1 dev eth0 use_vmac", False),
+        ("use_vmac", "10.0.0.1 dev eth1 use_vmac", True),
+        ("use_vmac", "fe80::1 use_vmac", True),
+        ("use_vmac_addr", "10.0.0.1 use_vmac", True),
+        ("use_vmac_addr", "10.0.0.1 dev eth1 use_vmac", False),
+        ("use_vmac_addr", "fe80::1 use_vmac", False),
+        ("", "10.0.0.1 use_vmac", True),
+    ],
+)
+def test_an_address_gets_one_vmac(setting: str, line: str, kept: bool) -> None:
+    found, result = instance(f"{setting}\nvirtual_ipaddress_excluded {{\n{line}\n}}", vips="10.0.0.7")
+    assert found.virtual_addresses_excluded[0].use_vmac == kept
+    said = [item for item in result.diagnostics if item.code == "vmac-twice"]
+    assert [where(item) for item in said] == ([] if kept else [(10, line.index("use_vmac") + 1)])
 
 
 # --- words and back --------------------------------------------------------------------------------
