@@ -79,6 +79,8 @@ class NumberForm:
     """A number beyond the range is cut and reported, not refused."""
     bare: int | None = None
     """Value without an argument; None: the argument must be there."""
+    alone: bool = False
+    """keepalived refuses the line when more words follow."""
 
     @property
     def takes(self) -> str:
@@ -91,6 +93,8 @@ class NumberForm:
             if self.bare is None:
                 raise missing(args)
             return self.bare
+        if self.alone and len(args.words) > args.first + 1:
+            raise BadWordError(args.first + 1, "more than one word")
         surplus(args, 1)
         if not self.clamped:
             return exact_number(args, args.first, self.low, self.high)
@@ -125,6 +129,7 @@ class NumberForm:
 
 
 REALTIME_PRIORITY = NumberForm(low=1, high=99, clamped=True)
+MULTIPLIER = NumberForm(low=1, high=4294967295, alone=True)
 AUTO_PRIORITY = NumberForm(low=-1, high=99, bare=99)
 
 

@@ -215,6 +215,7 @@ PROCESS_ROWS: tuple[Keyword, ...] = (
         "supervisor",
         default="no checks; bare means all",
         since="2.2.0",
+        effect=Effect.ACTIVE,
     ),
     parsed(
         "config_save_dir",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.grammar.global_forms import TABLE
+from keepalived_conf.grammar.global_forms import MULTIPLIER, TABLE
 from keepalived_conf.grammar.global_net_forms import (
     DYNAMIC_INTERFACES,
     GARP_EXTRA_IF,
@@ -51,7 +51,7 @@ def _timer(name: str, low: float, help_: str, **more: object) -> Keyword:
 VRRP_ROWS: tuple[Keyword, ...] = (
     parsed_form("dynamic_interfaces", DYNAMIC_INTERFACES, "Interfaces may come and go while VRRP runs",
                 "vrrp", default="off", since="2.0.8"),
-    parsed("default_interface", Type.INTERFACE, "Interface of static addresses that name none", "vrrp",
+    parsed("default_interface", Type.TEXT, "Interface of static addresses that name none", "vrrp",
            default="eth0", since="1.2.24", stops_when_bare=False),
     parsed_flag("disable_local_igmp", "Keep the kernel from reporting link-local multicast groups", "vrrp",
                 since="2.2.0"),
@@ -128,6 +128,6 @@ VRRP_ROWS: tuple[Keyword, ...] = (
     *buffer_rows("process_monitor", "script", "the socket for process events"),
     parsed_form("vrrp_rx_bufs_policy", RX_BUFS, "What the receive buffers of VRRP's sockets are made from",
                 "vrrp", unit="bytes", default="unset", merge=stronger_policy, field="vrrp_rx_bufs_policy"),
-    parsed_number("vrrp_rx_bufs_multiplier", 1, None, "Packets that MTU or ADVERT stand for", "vrrp",
-                  default="3", exact=True, stops_when_bare=False),
+    parsed_form("vrrp_rx_bufs_multiplier", MULTIPLIER, "Packets that MTU or ADVERT stand for", "vrrp",
+                default="3"),
 )  # fmt: skip
