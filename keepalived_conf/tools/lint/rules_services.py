@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from keepalived_conf.model import BfdCheck, FileCheck, IpAddress, RealServer
 from keepalived_conf.syntax.parser import Statement
@@ -121,27 +121,12 @@ def without_vip(view: View) -> Iterator[Finding]:
 
     Only in a subnet that has virtual addresses: an address elsewhere may be routed here.
     """
-    held: set[IpAddress | str] = {a.interface.ip for one in view.instances for a in addresses(one)}
-    near = {
-        ip_network(
-            (a.interface.ip, min(a.interface.network.prefixlen, 24 if a.interface.version == 4 else 64)),
-            strict=False,
-        )
-        for one in view.instances
-        for a in addresses(one)
-    }
-    held.update(
-        line.words[0].text.partition("/")[0]
-        for block in view.statements
-        if block.name == "static_ipaddress"
-        for line in block.statements()
-        if line.words
-    )
+    virtual = {address.interface.ip for one in view.instances for address in addresses(one)}
+    held = virtual | {address.interface.ip for address in view.config.static_addresses}
+    near = {_subnet(ip) for ip in virtual}
     for service in view.services:
         address = service.model.address
-        if address is None or address in held or str(address) in held or _brought_up(service):
-            continue
-        if text(service.statement) == "group" or not any(address in net for net in near):
+        if address is None or address in held or _subnet(address) not in near or _brought_up(service):
             continue
         yield Finding(
             code="lint-service-without-vip",
@@ -150,6 +135,11 @@ def without_vip(view: View) -> Iterator[Finding]:
             message=f"{service.name}: {address} is no address of any vrrp_instance of this configuration",
             hint="write it in virtual_ipaddress, or mend the number",
         )
+
+
+def _subnet(ip: IpAddress) -> IPv4Network | IPv6Network:
+    """A usual one around the address."""
+    return ip_network((ip, 24 if ip.version == 4 else 64), strict=False)
 
 
 def _brought_up(service: Service) -> bool:

@@ -253,6 +253,14 @@ def test_notify_scripts_are_looked_at_too() -> None:
     assert said(instance_text("notify_priority_changes on")) == []
 
 
+def test_a_service_on_a_static_address() -> None:
+    source = instance_text(vips="10.1.0.9/24") + service_text(rs="TCP_CHECK {\n}")
+    assert said(source) == ["lint-service-without-vip"]
+    assert said("static_ipaddress {\n10.1.0.1/24 dev eth0\n}\n" + source) == []
+    wide = instance_text(vips="10.9.0.9/8") + service_text(rs="TCP_CHECK {\n}")
+    assert said(wide) == [], "an address further away may be routed here"
+
+
 def test_a_service_that_is_its_own_server() -> None:
     assert said(service_text(rs="TCP_CHECK {\n}", rs_head="10.1.0.1 80")) == ["lint-serves-itself"]
     assert said(service_text(rs="TCP_CHECK {\n}", rs_head="10.1.0.1 8080")) == []
