@@ -43,6 +43,7 @@ MENDED = [
     ("24-network-address", "192.168.0.0/24", "192.168.0.0"),
     ("26-weights-zero", "weight 0", "weight 1"),
     ("28-extension-mistyped", "@pykeepalive ", "@pyxyz "),
+    ("28-extension-mistyped", "@pykeepalive ", "@loadbalancer "),
     ("29-service-under-no-accept", "    no_accept\n", ""),
     ("29-service-under-no-accept", "virtual_server 192.0.2.80", "virtual_server 198.51.100.80"),
     ("33-nopreempt-track-interface", " weight -60", ""),
