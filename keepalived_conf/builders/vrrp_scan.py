@@ -121,25 +121,31 @@ class _Walk:
             ):
                 continue
             ip = one.interface.ip
-            twice = any(other.interface.ip == ip for other in self.found.listed)
-            if self._new(entry, one, twice=twice):
+            same = [other for other in self.found.listed if other.interface.ip == ip]
+            if self._new(entry, one, seen=bool(same), same=same):
                 self.found.listed.append(one)
 
     def _excluded(self, line: Statement) -> None:
         for entry in line.statements():
             one = self.addresses.get(id(entry))
-            if one is None:
-                continue
-            twice = any(_same(one, other) for other in self.found.listed)
-            if self._new(entry, one, twice=twice):
+            if one is not None and self._new(
+                entry, one, seen=False, same=[other for other in self.found.listed if _same(one, other)]
+            ):
                 self.found.excluded.append(one)
 
-    def _new(self, entry: Statement, one: VirtualAddress, *, twice: bool) -> bool:
-        if not twice and not any(_same(one, other) for other in self.found.excluded):
+    def _new(self, entry: Statement, one: VirtualAddress, *, seen: bool, same: list[VirtualAddress]) -> bool:
+        """``same``: addresses of virtual_ipaddress that it repeats; ``seen``: keepalived sees that too."""
+        same = same + [other for other in self.found.excluded if _same(one, other)]
+        if not same:
             return True
-        self.draft.error_at(
-            entry, 0, "duplicate-address", f"{one.interface.ip} is listed twice; this entry is ignored"
-        )
+        message = f"{one.interface.ip} is listed twice; this entry is ignored"
+        # It compares interfaces as they are written: one that is left out is none.
+        if seen or any(("dev" in one.places) == ("dev" in other.places) for other in same):
+            self.draft.error_at(entry, 0, "duplicate-address", message)
+        else:
+            self.draft.diagnostics.warning(
+                entry.place, "duplicate-address", f"({self.draft.name}) {message}", width=len(entry.name)
+            )
         return False
 
     def _source(self, line: Statement) -> None:

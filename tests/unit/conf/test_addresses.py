@@ -220,6 +220,28 @@ def test_an_address_gets_one_vmac(setting: str, line: str, kept: bool) -> None:
     assert [where(item) for item in said] == ([] if kept else [(10, line.index("use_vmac") + 1)])
 
 
+def test_an_interface_that_is_left_out_hides_the_same_address_from_keepalived() -> None:
+    lines = [
+        "10.9.0.1 dev eth0",
+        "10.9.0.2",
+        "10.9.0.3",
+        "10.9.0.3 dev eth0",
+        "10.9.0.3",
+        "10.9.0.1 dev eth1",
+    ]
+    excluded = "virtual_ipaddress_excluded {\n" + "\n".join(lines) + "\n}"
+    found, result = instance(excluded, vips="10.9.0.1\n10.9.0.2 dev eth0")
+    kept = [(str(one.interface.ip), one.dev) for one in found.virtual_addresses_excluded]
+    assert kept == [("10.9.0.3", "eth0"), ("10.9.0.1", "eth1")]
+    said = [item for item in result.diagnostics if item.code == "duplicate-address"]
+    assert [(where(item)[0], item.keepalived) for item in said] == [
+        (10, KeepalivedClass.OK),
+        (11, KeepalivedClass.OK),
+        (13, KeepalivedClass.OK),
+        (14, GENERAL),
+    ]
+
+
 # --- words and back --------------------------------------------------------------------------------
 
 NAMES = st.text("abcdefghijkl0123456789.:-_", min_size=1, max_size=15)
