@@ -30,6 +30,7 @@ ALARMS = re.compile(r"^(?:\(.*?\bLine \d+\) )?(.*)$")
 GOOD = """
 global_defs {
     router_id director1
+    @pykeepalived log_format json
     vrrp_garp_master_delay 3
     vrrp_version 3
     vrrp_skip_check_adv_addr

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from keepalived_conf.grammar.root import ROOT
+from keepalived_conf.grammar.schema import Block, Keyword, Type
 from keepalived_conf.model import Config
-from keepalived_conf.tools import show
-from keepalived_conf.tools.settings import unregistered
+from keepalived_conf.tools import show, write
+from keepalived_conf.tools.settings import Setting, unregistered
 from tests.unit.conf.samples import Put, fields, full, parts, values, variants
 from tests.unit.conf.support import codes, instance_text, load, service_text
 
@@ -64,6 +65,38 @@ def test_words_are_quoted_where_they_need_it(word: str) -> None:
     again = load(shown(text))
     assert codes(again) == []
     assert again.config.vrrp_instances[0].auth_pass == word.encode()
+
+
+def test_a_setting_of_ours_stands_on_a_line_that_keepalived_drops() -> None:
+    text = shown("global_defs {\n@pykeepalived log_format json\n}\n" + instance_text())
+    assert "@pykeepalived log_format json" in text.splitlines()
+    assert "log_format" not in text.replace("@pykeepalived log_format", "")
+
+
+def test_a_block_of_ours_is_ours_line_by_line() -> None:
+    own = Block(name="own", keywords={}, path="own")
+    inner = Setting(row=Keyword(name="word", type=Type.TEXT), words=("a b",))
+    block = Setting(row=Keyword(name="own", type=Type.BLOCK, block=own, extension=True), body=(inner,))
+    assert write.text([block]) == '@pykeepalived own {\n@pykeepalived word "a b"\n@pykeepalived }\n'
+
+
+def test_what_older_keepalived_takes_for_a_flag_is_never_written_off() -> None:
+    """vrrp_strict takes no argument in 2.2.7: ``vrrp_strict off`` turns it on there."""
+    found = shown(instance_text())
+    assert "vrrp_strict" not in found
+    assert "lower_prio_no_advert" not in found
+    assert "vrrp_strict on" in shown(instance_text(globals_="vrrp_strict on", vips="10.0.0.1"))
+
+
+def test_off_is_written_where_the_default_is_on() -> None:
+    found = lines(shown(instance_text("lower_prio_no_advert off", globals_="vrrp_lower_prio_no_advert on")))
+    assert {"vrrp_lower_prio_no_advert on", "lower_prio_no_advert off"} <= set(found)
+
+
+def test_a_keyword_newer_than_227_is_written_where_it_says_something() -> None:
+    assert "owner_ignore_adverts" not in shown(instance_text())
+    text = instance_text("owner_ignore_adverts on").replace("priority 100", "priority 255")
+    assert "owner_ignore_adverts on" in lines(shown(text))
 
 
 def test_a_block_comes_before_what_uses_it() -> None:
