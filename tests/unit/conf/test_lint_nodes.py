@@ -124,11 +124,20 @@ def test_weights_against_the_other_node() -> None:
     assert said(with_check("20", 110), with_check("20", 100)) == []
     assert said(with_check("10", 110), with_check("10", 100)) == ["lint-weight-too-small"]
     assert said(with_check("0", 150), with_check("0", 100)) == []
+    file = "track_file f {\nfile /run/f\nweight 1\n}\n" + node("track_file {\nf\n}")
+    assert said(with_check("-10", 150), file) == [], "a file may hold any number"
     # Only the node with the lower priority holds still: its own file says so, and the pair too.
     assert set(said(with_check("-60", 150), with_check("-60", 100, "nopreempt"))) == {
         "lint-nopreempt-weight",
         "lint-peer-nopreempt",
     }
+
+
+def test_only_version_2_drops_another_interval() -> None:
+    (two,) = lint(load(node("advert_int 2")), peer=load(node()))
+    (three,) = lint(load(node("version 3\nadvert_int 2")), peer=load(node("version 3")))
+    assert two.message.endswith(": version 2 drops adverts with another interval")
+    assert three.message.endswith("on the other node")
 
 
 def test_findings_name_the_place_in_the_other_file() -> None:
