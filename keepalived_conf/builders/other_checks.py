@@ -240,19 +240,26 @@ class OtherCheckBuilder:
         alpha = read.get("alpha", self.base.target.alpha)
         return [BfdCheck(name=name, alpha=alpha, places=read.places)]
 
+    def _track_file(self, line: Statement) -> str | None:
+        name = line.words[1].text
+        usable = name in self.trackers.track_files
+        if usable and name in self.trackers.seen_files:
+            return name
+        self._error(
+            line.place_of(1),
+            "unknown-track-file",
+            f"track_file {name} is "
+            + ("defined below: move it above the virtual_server" if usable else "not defined"),
+            width=len(name),
+        )
+        return None
+
     def file(self, statement: Statement) -> list[OtherCheck]:
         read = self.reader.block(statement, FILE_CHECK)
-        name = read.get("track_file")
-        usable = name in self.trackers.track_files
-        if name is not None and not (usable and name in self.trackers.seen_files):
-            self._error(
-                read.places["track_file"],
-                "unknown-track-file",
-                f"track_file {name} is "
-                + ("defined below: move it above the virtual_server" if usable else "not defined"),
-                width=len("track_file"),
-            )
-            name = None
+        name: str | None = None
+        for line in statement.statements():
+            if line.name == "track_file" and len(line.words) > 1:
+                name = self._track_file(line) or name
         if name is None:
             self._error(
                 statement.end_place,

@@ -207,6 +207,8 @@ class ServiceBuilder:
             )
         elif line.name == "sorry_server_inhibit":
             self.sorry.inhibit = True
+        elif len(line.words) < 2:
+            self.reader.missing_word(line, f"write {line.name} {FORWARDING.takes}")
         else:
             self.sorry.forwarding = self._again(line, FORWARDING) or self.sorry.forwarding
 

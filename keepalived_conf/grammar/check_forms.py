@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keepalived_conf.diagnostics import KeepalivedClass, Severity
-from keepalived_conf.grammar.forms import Args, BadWordError, Shape
+from keepalived_conf.grammar.forms import Args, BadWordError, Form, Shape
 from keepalived_conf.model import ReplyPattern, ScriptUser
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.lexer import split_escaped
@@ -56,6 +56,38 @@ def wrong(args: Args, index: int, code: str, message: str, *, hint: str = "") ->
         severity=Severity.ERROR,
         keepalived=KeepalivedClass.GENERAL_ERROR,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lenient:
+    """As another form, where keepalived does not stop when the argument is missing."""
+
+    form: Form
+    keepalived: KeepalivedClass = KeepalivedClass.GENERAL_ERROR
+    """What it calls the missing argument."""
+
+    @property
+    def takes(self) -> str:
+        return self.form.takes
+
+    def read(self, args: Args) -> Any:
+        if len(args.words) <= args.first:
+            raise BadWordError(
+                len(args.words),
+                "the argument is missing",
+                code="missing-argument",
+                keepalived=self.keepalived,
+            )
+        return self.form.read(args)
+
+    def write(self, value: Any) -> list[str]:
+        return self.form.write(value)
+
+    def json(self, value: Any) -> Any:
+        return self.form.json(value)
+
+    def schema(self) -> dict[str, Any]:
+        return self.form.schema()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.check_forms import (
     BFD_NAME,
     DNS_NAME,
@@ -10,6 +11,7 @@ from keepalived_conf.grammar.check_forms import (
     REPLY,
     USER,
     FoldedChoice,
+    Lenient,
 )
 from keepalived_conf.grammar.check_rows import SERVER, but, connecting, form_row, parsed, timed
 from keepalived_conf.grammar.common import COMMAND, NAME, WeightForm
@@ -121,7 +123,12 @@ MISC_CHECK = block_of(
     parsed(
         (
             *timed("0", "1"),
-            form_row("misc_path", COMMAND, "Program to run: status 0 is good", default="required"),
+            form_row(
+                "misc_path",
+                Lenient(form=COMMAND, keepalived=KeepalivedClass.OK),
+                "Program to run: status 0 is good",
+                default="required",
+            ),
             but(
                 integer_row(
                     "misc_timeout",
@@ -168,7 +175,7 @@ FILE_CHECK = block_of(
             ),
             form_row(
                 "weight",
-                WeightForm(limit=INT32_MAX),
+                Lenient(form=WeightForm(limit=INT32_MAX)),
                 "Factor of the number in the file; 0: down unless the number is 0",
                 default="track_file weight",
                 since="2.1.0",

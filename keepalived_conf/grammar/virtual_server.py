@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepalived_conf.grammar.check_forms import FoldedChoice
+from keepalived_conf.grammar.check_forms import FoldedChoice, Lenient
 from keepalived_conf.grammar.check_rows import but
 from keepalived_conf.grammar.lvs_forms import ENDPOINT, FORWARDING, GRANULARITY, PERSISTENCE_ENGINE
 from keepalived_conf.grammar.real_server import (
@@ -190,7 +190,7 @@ VIRTUAL_SERVER = block_of(
         Keyword(
             name="sorry_server_lvs_method",
             type=Type.FORM,
-            form=FORWARDING,
+            form=Lenient(form=FORWARDING),
             field="sorry_server_forwarding",
             help="NAT, DR or TUN of the sorry server; below sorry_server",
             worker="ipvs",
