@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from ipaddress import IPv4Address, IPv6Address, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 
 from keepalived_conf.model import IpAddress, IpInterface
 
@@ -121,13 +121,15 @@ def interface_address(word: str) -> IpInterface:
     """Address with prefix length, 32 or 128 unless written."""
     host, slash, prefix = word.partition("/")
     plain = address(host)
-    if not slash:
-        return ip_interface(plain)
-    if not (
-        prefix.isascii() and prefix.isdigit() and len(prefix) <= 3 and int(prefix) <= plain.max_prefixlen
-    ):
-        raise BadPrefixError(plain)
-    return ip_interface(f"{plain}/{prefix}")
+    length: int = plain.max_prefixlen
+    if slash:
+        if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= 3 and int(prefix) <= length):
+            raise BadPrefixError(plain)
+        length = int(prefix)
+    # From numbers: the text is not read again, and there may be thousands.
+    if isinstance(plain, IPv4Address):
+        return IPv4Interface((int(plain), length))
+    return IPv6Interface((int(plain), length))
 
 
 def interface_name(word: str) -> str:
