@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, Literal
 
-from keepalived_conf.model import Config
+from keepalived_conf.model import Config, LvsSyncDaemon, VirtualServer
 from keepalived_conf.tools.identity import (
     ORDERED,
     canonical,
@@ -65,6 +65,8 @@ class Operation:
     at: int | None = None
     """Of what is ordered: index after a move or an addition."""
     secret: bool = False
+    shown: tuple[Any, Any] | None = dataclasses.field(default=None, repr=False, compare=False)
+    """kind set: the values with names of virtual routers as people know them, where they hold one."""
     before: Any = dataclasses.field(default=None, repr=False, compare=False)
     """kind set: the object as it was, in canonical form; else the one around."""
 
@@ -103,8 +105,21 @@ def _objects(a: Any, b: Any, path: tuple[Step, ...], called: dict[str, str]) -> 
                 old=old,
                 new=new,
                 secret=secret(type(a), name, old, new),
+                shown=_as_called(old, new, called),
                 before=a,
             )
+
+
+def _as_called(old: Any, new: Any, called: dict[str, str]) -> tuple[Any, Any] | None:
+    if not isinstance(old or new, LvsSyncDaemon):
+        return None
+
+    def known(one: LvsSyncDaemon | None) -> LvsSyncDaemon | None:
+        if one is None or one.instance is None:
+            return one
+        return dataclasses.replace(one, instance=called.get(one.instance, one.instance))
+
+    return known(old), known(new)
 
 
 def _same(old: Any, new: Any) -> bool:
@@ -126,7 +141,10 @@ def _members(
     stay = _longest_rise([key for key in before if key in after], list(after)) if ordered else frozenset()
 
     def step(key: Any) -> tuple[Step, ...]:
+        thing = before.get(key, after.get(key))
         label = " ".join(map(str, key[0])) if isinstance(key[0], tuple) else str(key[0])
+        if isinstance(thing, VirtualServer):
+            label = thing.key
         return (*path, Step(field=name, key=key, name=called.get(label, label)))
 
     for key, thing in before.items():

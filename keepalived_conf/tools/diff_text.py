@@ -18,7 +18,7 @@ from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Effect, Keyword
 from keepalived_conf.model import RealServer, UnicastPeer, VirtualAddress, VirtualServer
 from keepalived_conf.tools.diff import Operation, Step
-from keepalived_conf.tools.identity import is_block
+from keepalived_conf.tools.identity import MEMBERS, is_block
 
 HIDDEN = "********"
 
@@ -54,6 +54,7 @@ _NOUNS = {
     "unicast_peers": "unicast peer",
     "checks": "check",
     "members": "member",
+    "entries": "line",
 }
 """Field -> what its members are called; else the keyword of the block."""
 
@@ -97,7 +98,7 @@ def text(operation: Operation) -> str:
         thing = operation.old if operation.kind == "remove" else operation.new
         noun = _NOUNS.get(field, found.keyword)
         preposition = {"add": "to", "remove": "from", "move": "of"}[operation.kind]
-        what = f"{operation.kind} {noun} {member(thing, operation.path[-1], found.row)}"
+        what = f"{operation.kind} {noun} {member(thing, operation.path[-1], found)}"
         what += _place(operation.path[:-1], preposition)
         if operation.at is not None:
             what += f", as number {operation.at + 1}"
@@ -115,17 +116,19 @@ def document(operation: Operation) -> dict[str, Any]:
         "keyword": found.keyword,
     }
     if operation.kind == "set":
-        body["old"], body["new"] = (_value(operation, found, one) for one in (operation.old, operation.new))
+        body["old"], body["new"] = (
+            _value(operation, found, one) for one in operation.shown or (operation.old, operation.new)
+        )
     else:
         thing = operation.old if operation.kind == "remove" else operation.new
-        body["object"] = member(thing, operation.path[-1], found.row)
+        body["object"] = member(thing, operation.path[-1], found)
     body["in_effect"] = found.row is None or found.row.effect is Effect.ACTIVE
     body["text"] = text(operation)
     return body
 
 
 def _set(operation: Operation, found: _Found) -> str:
-    old, new = (_value(operation, found, one) for one in (operation.old, operation.new))
+    old, new = (_value(operation, found, one) for one in operation.shown or (operation.old, operation.new))
     if found.keyword in _TIMERS:
         return f"reset timer{_place(operation.path, 'of')}: {found.keyword} {old} -> {new}"
     return f"set {found.keyword}{_place(operation.path, 'of')}: {old} -> {new}"
@@ -243,7 +246,7 @@ def words(value: Any, form: Form | None = None) -> str:
     return str(value) or '""'
 
 
-def member(thing: Any, step: Step, row: Keyword | None) -> str:
+def member(thing: Any, step: Step, found: _Found) -> str:
     """What a member of a block is called: its line, its head, or its name."""
     if isinstance(thing, VirtualAddress):
         return f"{thing.interface} dev {thing.dev}"
@@ -251,11 +254,13 @@ def member(thing: Any, step: Step, row: Keyword | None) -> str:
         return str(thing.address)
     if isinstance(thing, RealServer | VirtualServer):
         return thing.key
+    if step.field in MEMBERS:
+        return step.name
     if step.field == "status_ranges":
         return "-".join(str(one) for one in dict.fromkeys(thing))
-    entry = row.block.entry if row is not None and row.block is not None else None
-    if row is not None and row.block is not None and row.block.head is not None:
-        entry = None  # the lines are members of what has the head
-    if entry is not None and not (row is not None and row.block is not None and row.block.secret):
-        return words(thing, entry)
+    # It is a line of a block inside; what has a head is that block itself, and its lines are members of it.
+    block = found.row.block if found.row is not None else found.block
+    is_line = block is not None and block.entry is not None and (found.row is None or block.head is None)
+    if is_line and block is not None and block.entry is not None and not block.secret:
+        return words(thing, block.entry)
     return step.name if dataclasses.is_dataclass(thing) else words(thing)

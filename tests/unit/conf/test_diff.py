@@ -211,6 +211,14 @@ def test_a_renamed_member_of_a_group_is_no_change_either() -> None:
     b = dataclasses.replace(b, sync_groups=(SyncGroup(name="G", members=("y",)),))
     (one,) = diff(a, b)
     assert (one.kind, one.path[-1].field, one.path[-1].name) == ("remove", "members", "x")
+    assert diff_text.text(one).startswith("vrrp: remove member x from G")
+    other = dataclasses.replace(b.globals, lvs_sync_daemon=dataclasses.replace(sync, instance="y"))
+    *_, one = diff(
+        dataclasses.replace(b, sync_groups=()), dataclasses.replace(b, sync_groups=(), globals=other)
+    )
+    assert diff_text.text(one).startswith(
+        "ipvs: set lvs_sync_daemon of global_defs: eth0 inst x -> eth0 inst y"
+    )
 
 
 def test_two_routers_that_swap_their_names_are_the_same_two() -> None:
