@@ -133,6 +133,11 @@ def test_weights_against_the_other_node() -> None:
     }
 
 
+def test_a_file_without_routers_and_services_is_no_other_node() -> None:
+    assert said(node(), "global_defs {\nrouter_id x\n}\n") == []
+    assert said("global_defs {\nrouter_id x\n}\n", node()) == []
+
+
 def test_only_version_2_drops_another_interval() -> None:
     (two,) = lint(load(node("advert_int 2")), peer=load(node()))
     (three,) = lint(load(node("version 3\nadvert_int 2")), peer=load(node("version 3")))

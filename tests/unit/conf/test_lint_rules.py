@@ -267,6 +267,11 @@ def test_a_service_that_is_its_own_server() -> None:
     assert said(service_text(rs="TCP_CHECK {\n}", rs_head="10.1.0.1 8080")) == []
 
 
+def test_services_by_mark_are_looked_at_too() -> None:
+    source = service_text(head="fwmark 7", rs="weight 0\nTCP_CHECK {\nconnect_port 80\n}", rs_head="10.2.0.1")
+    assert said(source) == ["lint-no-weight"]
+
+
 def test_a_sorry_server_that_is_the_only_server() -> None:
     source = service_text("sorry_server 10.2.0.1 80", rs="TCP_CHECK {\n}")
     assert said(source) == ["lint-sorry-is-real"]
