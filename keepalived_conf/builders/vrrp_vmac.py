@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from keepalived_conf.builders.lines import lines_of, value_of
 from keepalived_conf.builders.vrrp_draft import Draft
 from keepalived_conf.builders.vrrp_scan import Scan, wants_unicast
-from keepalived_conf.grammar.vrrp_forms import merged_vmac
 from keepalived_conf.grammar.vrrp_instance import VRRP_INSTANCE
 from keepalived_conf.model import Ipvlan, Vmac
 from keepalived_conf.model.base import Place
@@ -118,25 +117,26 @@ def link(
 
 
 def _check_names(draft: Draft) -> None:
-    """Lines of use_vmac add to each other; of two names or MAC addresses the first counts."""
-    before: Vmac | None = None
-    for line in lines_of(draft.statement, "use_vmac"):
-        further: Vmac | None = value_of(line, VRRP_INSTANCE)
-        if further is None:
+    """Lines of use_vmac add to each other; of two names or MAC addresses the first counts. There is one name
+    for a VMAC and an ipvlan."""
+    above: dict[str, str] = {}
+    for line in lines_of(draft.statement, "use_vmac", "use_ipvlan"):
+        found: Vmac | Ipvlan | None = value_of(line, VRRP_INSTANCE)
+        if found is None or (line.name == "use_ipvlan" and "use_ipvlan" in above):
             continue
-        for what, one, other in (
-            ("the name of the interface", before and before.name, further.name),
-            ("the MAC address", before and before.mac, further.mac),
-        ):
-            if one is not None and other is not None:
+        given = {"name": found.name, "MAC address": found.mac if isinstance(found, Vmac) else None}
+        for what, word in given.items():
+            if word is not None and what in above:
                 draft.error_at(
                     line,
                     0,
                     "written-twice",
-                    f"use_vmac: {what} stands above already; '{other}' is ignored",
-                    hint="write use_vmac once",
+                    f"{line.name}: there is a {what} above already; '{word}' is ignored",
+                    hint="write one line",
                 )
-        before = further if before is None else merged_vmac(before, further)
+            elif word is not None:
+                above[what] = word
+        above.setdefault(line.name, "")
 
 
 def _vrf(draft: Draft, scan: Scan, interface: str) -> str | None:

@@ -129,6 +129,13 @@ def test_defaults_of_globals(globals_: str, lines: str, field: str, value: objec
         ("use_vmac a1 b1", "use_vmac", Vmac(name="a1"), "invalid-value"),
         ("use_vmac group nobody", "use_vmac", Vmac(), "invalid-value"),
         ("use_vmac a1\nuse_vmac b1", "use_vmac", Vmac(name="a1"), "written-twice"),
+        (
+            "use_vmac 02:00:00:00:00:01\nuse_vmac 02:00:00:00:00:02",
+            "use_vmac",
+            Vmac(mac="02:00:00:00:00:01"),
+            "written-twice",
+        ),
+        ("use_ipvlan i1 10.0.0.8\nuse_vmac v1", "use_vmac", Vmac(name="v1"), "written-twice"),
         ("vmac_xmit_base", "vmac_xmit_base", False, "xmit-base-without-vmac"),
         (f"use_vmac\n{PEERS}", "vmac_xmit_base", True, "xmit-base-set"),
         ("use_vmac\npromote_secondaries", "promote_secondaries", False, "promote-implied"),
