@@ -70,6 +70,9 @@ class Diagnostic:
     """Characters the caret underlines."""
     secret: bool = False
     """The source line may hold a secret and is not shown."""
+    implied: bool = False
+    """Follows from another one (a line inside a block that is ignored as a whole): for programs that want
+    every line keepalived complains of; people are shown the cause only."""
 
     @property
     def trace(self) -> tuple[Origin, ...]:
@@ -160,6 +163,21 @@ class Diagnostics:
             )
         )
 
+    def implied(self, place: Place, code: str, message: str, *, keepalived: KeepalivedClass) -> None:
+        """A complaint of keepalived that another diagnostic explains already. The first to be left out."""
+        if len(self.items) < MAX_DIAGNOSTICS // 2:
+            self.add(
+                Diagnostic(
+                    place=place,
+                    severity=Severity.ERROR,
+                    code=code,
+                    message=message,
+                    keepalived=keepalived,
+                    secret=True,
+                    implied=True,
+                )
+            )
+
     def first_time(self, code: str, subject: str) -> bool:
         """True only at the first call for this pair: for things worth saying once."""
         key = (code, subject)
@@ -231,7 +249,7 @@ def _excerpt(item: Diagnostic, source_of: SourceOf | None) -> Iterator[str]:
 
 def render_all(items: Diagnostics, source_of: SourceOf | None = None) -> str:
     """Every diagnostic, one below the other; says how many were left out."""
-    blocks = [render(item, source_of) for item in items.items]
+    blocks = [render(item, source_of) for item in items.items if not item.implied]
     if items.left_out:
         blocks.append(f"... and {items.left_out} more")
     return "\n".join(blocks)

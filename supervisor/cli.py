@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import socket
@@ -75,6 +74,8 @@ def _crashed(error: Exception) -> int:
 
 
 def _verb(verb: str, argv: list[str]) -> int:
+    import argparse
+
     from supervisor import janitor
     from supervisor.operator import OperatorError, ask
 
@@ -259,6 +260,7 @@ def _enter_namespace(name: str) -> str:
 
 def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
     """(what was loaded or None, exit status). Parsed in a child as every later load is."""
+    import glob
     import select
 
     from supervisor.janitor import end_process
@@ -266,7 +268,7 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
     from worker import log
 
     logger = log.logger("supervisor")
-    if not os.path.exists(options.config):
+    if not os.path.exists(options.config) and not glob.glob(options.config):
         logger.error("config.missing", path=options.config, hint="name the file with -f FILE")
         print(f"pykeepalived: {options.config}: no such file; name it with -f FILE", file=sys.stderr)
         return None, EXIT_NO_CONFIG
@@ -326,7 +328,7 @@ def _config_test(options: DaemonOptions) -> int:
             return EXIT_USAGE
         out = os.fdopen(fd, "w")
     result = conf.load(options.config, config_id=options.config_id, all_config=options.all_config)
-    for item in result.diagnostics:
+    for item in (one for one in result.diagnostics if not one.implied):
         print(render(judged(item), result.sources.get), file=out)
     if result.left_out:
         print(f"... and {result.left_out} more", file=out)

@@ -86,7 +86,7 @@ def _usable(path: str, given: argparse.Namespace) -> LoadResult | None:
     if not result.fatal:
         return result
     for item in map(judged, result.diagnostics):
-        if item.severity is Severity.ERROR:
+        if item.severity is Severity.ERROR and not item.implied:
             print(render(item, result.sources.get), file=sys.stderr)
     _complain(f"{path}: cannot be used; mend the errors above first")
     return None
@@ -167,7 +167,9 @@ def _lint(given: argparse.Namespace) -> int:
     # What concerns this machine is looked at on it: not for a file that is meant for another one.
     findings = lint.lint(result, host=None if given.no_host else LocalHost(), peer=peer)
     report = check.report(given.file, result)
-    complaints = tuple(item for item in report.diagnostics if item.severity is not Severity.NOTE)
+    complaints = tuple(
+        item for item in report.diagnostics if item.severity is not Severity.NOTE and not item.implied
+    )
     if given.json:
         body = {key: check.document(report)[key] for key in ("file", "verdict", "exit", "diagnostics")}
         _print_json({**body, "findings": [lint.document(one) for one in findings]}, compact=True)

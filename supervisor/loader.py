@@ -92,7 +92,9 @@ def load_here(
         )
         # What has no effect keeps its own severity: a file is none the worse for it, but a service that
         # relies on it is.
-        for item in (one if one.code in EFFECT_CODES else judged(one) for one in result.diagnostics)
+        for item in (
+            one if one.code in EFFECT_CODES else judged(one) for one in result.diagnostics if not one.implied
+        )
     )
     found = {} if result.fatal else conf.slices(result.config)
     capabilities: dict[str, str] = {}

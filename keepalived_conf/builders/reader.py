@@ -300,6 +300,21 @@ class Reader:
             keepalived=KeepalivedClass.UNKNOWN_KEYWORD,
             secret=block.secret,
         )
+        if node.body is not None:
+            self._lines_inside(node, "stands in an unknown block and is ignored with it")
+
+    def _lines_inside(self, node: Statement, message: str) -> None:
+        """keepalived reads on inside such a block as if it were not there, and complains of each line."""
+        for inner in node.statements():
+            self.diagnostics.implied(
+                inner.place, "ignored-line", message, keepalived=KeepalivedClass.UNKNOWN_KEYWORD
+            )
+            if inner.body is not None:
+                self._lines_inside(inner, message)
+        if node.end_line:
+            self.diagnostics.implied(
+                node.end_place, "ignored-line", message, keepalived=KeepalivedClass.UNEXPECTED_EOB
+            )
 
     # --- values --------------------------------------------------------------------------------------
 
@@ -327,6 +342,8 @@ class Reader:
             read.places.setdefault(name, node.place)
             if keyword.block is not None and keyword.block.entries:
                 self._take_entries(read, node, keyword, keyword.block)
+            if node.unopened and not node.holds_data:
+                self._lines_inside(node, "stands in a block without '{': keepalived reads it only in part")
             return
         if keyword.again and name in read.values and not self._taken_again(read, node, keyword):
             return

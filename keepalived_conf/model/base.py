@@ -22,7 +22,7 @@ class Origin(NamedTuple):
     """Why text of one place counts at another: the way from an included file or a parameter to its use."""
 
     how: str
-    """``included from``, ``used at`` (a parameter of several lines), ``defined at`` (one of a single line)."""
+    """``included from``, ``used at`` (a parameter of several lines), ``defined at`` (one of one line)."""
     place: Place
     """Further steps hang on it: ``place.via``."""
 

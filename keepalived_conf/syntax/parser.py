@@ -74,6 +74,10 @@ class Statement:
     values: dict[int, Place] | None = None
     """As in ``Line``."""
     end_column: int = 1
+    unopened: bool = False
+    """Has a body although there is no ``{``."""
+    holds_data: bool = False
+    """Such a body of a value block: its lines are entries."""
 
     @property
     def name(self) -> str:
@@ -304,12 +308,24 @@ class _Parser:
             width=len(pending.name),
             keepalived=KeepalivedClass.OK if keyword.block.entries else KeepalivedClass.MISSING_BOB,
         )
+        pending.unopened = True
+        pending.holds_data = keyword.block.entries
         self._enter(pending, keyword)
 
     def _open(self, line: Line, at: int) -> None:
         """A ``{`` at this index of the line."""
         statement, self.pending = self.pending, None
         keyword, self.may_open = self.may_open, None
+        around = self.stack[-1].statement
+        if around is not None and around.unopened and around.holds_data:
+            # As in keepalived: only the next } matters to a value block, and its own { was missing.
+            self.diagnostics.error(
+                line.place(at),
+                "unexpected-open-brace",
+                f"this '{{' is read as data of {around.name}, whose own '{{' is missing",
+                hint=f"write: {around.name} {{ ... }}",
+            )
+            return
         if self.surplus or len(self.stack) > MAX_DEPTH:
             if not self.surplus and self.diagnostics.first_time("too-deep", ""):
                 self.diagnostics.error(

@@ -99,6 +99,35 @@ def reason_of(use: Use) -> str:
     return use.reason or "read and checked; no worker acts on it yet"
 
 
+def _where(item: Diagnostic, file: str) -> dict[str, Any]:
+    """Where keepalived sees it: text that came through a parameter of several lines counts at the line
+    that uses the parameter. ``text``: where it is written then; ``trace``: how it came to where it counts."""
+    if item.place is None:
+        return {"file": file, "line": None, "column": None}
+    at = item.place
+    for step in item.trace:
+        if step.how != "used at":
+            break
+        at = step.place
+    found: dict[str, Any] = {"file": at.file, "line": at.line, "column": at.column}
+    if item.trace:
+        found["text"] = {
+            "file": item.place.file,
+            "line": item.place.line,
+            "column": item.place.column,
+        }
+        found["trace"] = [
+            {
+                "how": step.how,
+                "file": step.place.file,
+                "line": step.place.line,
+                "column": step.place.column,
+            }
+            for step in item.trace
+        ]
+    return found
+
+
 def document(one: Report) -> dict[str, Any]:
     """What ``config check --json`` prints for a file: one object. Its text is safe for a terminal."""
     return {
@@ -107,13 +136,12 @@ def document(one: Report) -> dict[str, Any]:
         "exit": one.exit,
         "diagnostics": [
             {
-                "file": item.place.file if item.place else one.file,
-                "line": item.place.line if item.place else None,
-                "column": item.place.column if item.place else None,
+                **_where(item, one.file),
                 "severity": str(item.severity),
                 "code": item.code,
                 "message": item.message,
                 "hint": item.hint,
+                **({"implied": True} if item.implied else {}),
             }
             for item in one.diagnostics
         ],
@@ -145,7 +173,7 @@ def text(one: Report, result: LoadResult) -> str:
 
 def _lines(one: Report, result: LoadResult) -> Iterator[str]:
     for item in one.diagnostics:
-        if item.code not in EFFECT_CODES:  # they are named below, all of them
+        if item.code not in EFFECT_CODES and not item.implied:  # they are named below, all of them
             yield render(item, result.sources.get)
     if one.left_out:
         yield f"... and {one.left_out} more"

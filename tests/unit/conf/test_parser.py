@@ -65,8 +65,37 @@ def test_an_unknown_block_does_not_close_the_block_around() -> None:
     )
     assert not result.fatal
     assert result.config.vrrp_instances[0].priority == 90
-    assert codes(result) == ["unknown-keyword"]
-    assert where(find(result, "unknown-keyword")) == (4, 1)
+    shown = [item for item in result.diagnostics if not item.implied]
+    assert [item.code for item in shown] == ["unknown-keyword"]
+    assert where(shown[0]) == (4, 1)
+    # keepalived complains of each line inside; a program that reads the diagnostics finds them all.
+    implied = [item for item in result.diagnostics if item.implied]
+    assert [where(item) for item in implied] == [(4, 11), (5, 2), (5, 10), (5, 12), (5, 14)]
+    assert "ignored-line" not in result.text()
+
+
+def test_a_value_block_without_open_brace_ends_at_the_next_close_brace() -> None:
+    result = load(
+        "vrrp_instance A {\ninterface eth0\nvirtual_router_id 5\ntrack_interface eth1\n"
+        "authentication {\nauth_type PASS\n}\nvirtual_ipaddress { 10.0.0.1 }\n}\n"
+    )
+    assert not result.fatal
+    assert [str(one.interface) for one in result.config.vrrp_instances[0].virtual_addresses] == [
+        "10.0.0.1/32"
+    ]
+    assert where(find(result, "unexpected-open-brace")) == (5, 16)
+    assert {
+        where(item)[0]
+        for item in result.diagnostics
+        if item.code == "invalid-entry" or "option" in item.message
+    } >= {6}
+
+
+def test_lines_of_a_block_without_open_brace_are_listed_for_programs() -> None:
+    result = load("vrrp_instance A\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress { 10.0.0.1 }\n}\n")
+    implied = {where(item)[0] for item in result.diagnostics if item.implied}
+    assert implied == {2, 3, 4, 5}
+    assert [where(i) for i in result.diagnostics if i.code == "missing-open-brace"] == [(1, 1)]
 
 
 def test_a_block_behind_a_plain_keyword_belongs_to_it() -> None:
