@@ -151,7 +151,8 @@ def _unusual(raw: str, file: str, number: int, diagnostics: Diagnostics) -> Line
 def decomment(raw: str, file: str, number: int) -> Line:
     """Split a physical line into code and comment.
 
-    A backslash takes the next character with it, also a quote, also inside quotes.
+    A backslash takes the next character with it, also a quote, also inside quotes. At the end of the line
+    it belongs to the last word, blanks before it or not.
     """
     match = _MARK.search(raw)
     if match is None:
@@ -166,6 +167,8 @@ def decomment(raw: str, file: str, number: int) -> Line:
         after = at + 1
         if char == '"':
             quoted = not quoted
+        elif char == "\\" and after == len(raw):
+            return _continued(file, number, raw, out, columns, start)
         elif char == "\\":
             after = at + 2
             if not quoted and raw[at + 1 : at + 2] in ("#", "!"):
@@ -177,6 +180,15 @@ def decomment(raw: str, file: str, number: int) -> Line:
             return _line(file, number, raw, out, columns, start, at, escaped=escaped, comment_at=at)
         match = _MARK.search(raw, after)
     return _line(file, number, raw, out, columns, start, len(raw), escaped=escaped, comment_at=None)
+
+
+def _continued(file: str, number: int, raw: str, out: list[str], columns: list[int], start: int) -> Line:
+    """A line with a backslash as its last character."""
+    end = max(start, len(raw[:-1].rstrip(" \t")))
+    if not out and end in (0, len(raw) - 1):
+        return Line(file, number, raw)
+    text = "".join(out) + raw[start:end] + "\\"
+    return Line(file, number, text, columns=(*columns, *range(start + 1, end + 1), len(raw)))
 
 
 def _line(

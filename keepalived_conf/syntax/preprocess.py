@@ -162,7 +162,16 @@ class Preprocessor:
         if first == "~" and line.text.lstrip(" \t")[:4] in ("~SEQ", "~LST"):
             yield from self._iterate(line, following, source, chain, depth)
             return
-        if "$" in line.text and first != "~":
+        if first == "~":
+            yield line
+            return
+        yield from self._expanded(line, following, source, chain, depth)
+
+    def _expanded(
+        self, line: Line, following: Iterator[Line], source: Included, chain: tuple[str, ...], depth: int
+    ) -> Iterator[Line]:
+        """A line without directive at its start. One that a parameter puts there is text."""
+        if "$" in line.text:
             line, tail_at = self._substitute(line, source)
             if tail_at is not None:
                 yield from self._multi_line(line, tail_at, source, chain, depth)
@@ -216,6 +225,10 @@ class Preprocessor:
         body: list[Line] = []
         while True:
             more = value.text.endswith("\\")
+            if not more and not body:  # nothing stood on the lines before it
+                indent = len(value.text) - len(value.text.lstrip(" \t"))
+                self.parameters[match[1]] = [_cut(value, indent, len(value.text))]
+                return True
             if more:
                 value = _cut(value, 0, len(value.text) - 1)
             if value.text.strip(" \t"):
@@ -375,8 +388,10 @@ class Preprocessor:
             column = line.column(reference.start())
             columns = tuple(line.column(i) for i in range(len(prefix))) + (column,) * len(body[0].text)
             values = {**(line.values or {}), column: place_of(body[0].file, body[0].number, 1, None)}
-            body[0] = _replaced(line, prefix + body[0].text, columns)._replace(values=values)
+            merged = _replaced(line, prefix + body[0].text, columns)._replace(values=values)
+            body[0] = self._comment_again(merged)
         lines = iter(body)
+        yield from self._expanded(next(lines), lines, source, chain, depth + 1)
         for made in lines:
             if made.text.strip(" \t"):
                 yield from self._line(made, lines, source, chain, depth + 1)
@@ -398,16 +413,11 @@ class Preprocessor:
                 width=4,
             )
             return
-        arguments, tail_at = _cut(line, match.end(), close), None
-        if match[1] != "LST":
-            arguments, tail_at = self._substitute(arguments, source)
         text = _cut(line, close + 1, len(line.text))
-        if tail_at is not None:
-            rows: Rows | str = "a multi-line parameter cannot be an argument"
-        elif match[1] == "LST":
-            rows = list_rows(arguments.text)
+        if match[1] == "LST":
+            rows = list_rows(line.text[match.end() : close])
         else:
-            rows = sequence_rows(match[1], arguments.text)
+            rows = self._sequence(match[1], _cut(line, match.end(), close), source)
         if isinstance(rows, str):
             self.diagnostics.error(
                 line.place(indent),
@@ -424,6 +434,14 @@ class Preprocessor:
             yield from self._line(text, following, source, chain, depth + 1)
             if self.full:
                 return
+
+    def _sequence(self, word: str, arguments: Line, source: Included) -> Rows | str:
+        name, comma, _ = arguments.text.partition(",")
+        size = len(name) + len(comma)
+        numbers, tail_at = self._substitute(_cut(arguments, size, len(arguments.text)), source)
+        if tail_at is not None:
+            return "a multi-line parameter cannot be an argument"
+        return sequence_rows(word, name + comma + numbers.text)
 
     # --- include ----------------------------------------------------------------------------------
 

@@ -66,6 +66,11 @@ def test_escaped_comment_characters_keep_their_columns() -> None:
         ('""', [""]),
         ("a\u00a0b", ["a\u00a0b"]),
         ("end\\", ["end\\"]),
+        ("a end \t\\", ["a", "end\\"]),
+        ("a end \\ ", ["a", "end", "\\"]),
+        ('a "b \\', ["a", "b\\"]),
+        ("\\# a \\", ["\ufdd0", "a\\"]),
+        ("\\", ["\\"]),
         ("   ", []),
     ],
 )

@@ -87,6 +87,7 @@ def test_conditions(text: str, expected: list[str]) -> None:
         ("$A=~SEQ(X,1,2) a$X\n$A", ["~SEQ(X,1,2) a$X"]),
         ("x $", ["x $"]),
         ("$A=\nx $A y", ["x  y"]),
+        ("$A= \\\n # c \\\n 1\nx $A y", ["x 1 y"]),
         ("$9=1", ["$9=1"]),
         ('x "${_HASH}${_BANG}"', ['x "#!"']),
         ("$_INSTANCE=q\nx ${_INSTANCE}", ["x q"]),
@@ -106,12 +107,13 @@ def test_multi_line_parameter() -> None:
 
 def test_an_empty_line_ends_a_multi_line_parameter() -> None:
     found, diagnostics = expand("$M=\\\none \\\n\ntwo \\\n$M\n")
-    assert found == ["two \\", "one"]
+    assert found == ["two\\", "one"]
     assert [(d.code, str(d.place)) for d in diagnostics.items] == [("unfinished-definition", "f:3:1")]
 
 
 def test_multi_line_parameter_inside_another() -> None:
     assert expand("$I=\\\ni1 \\\ni2\n$O=\\\no1 \\\n$I \\\no2\n$O\n")[0] == ["o1", "i1", "i2", "o2"]
+    assert expand("$M=\\\n@high a\\\n@high b\n$M\n")[0] == ["@high a", "b"]
     assert expand("$O=\\\nblock { $I \\\n}\n$I=\\\n@low a\\\nb\n$O\n")[0] == ["block {", "b", "}"]
 
 
@@ -136,6 +138,7 @@ def test_wrong_words_of_built_in_parameters(text: str, place: str, literal: str)
 def test_after_a_replacement_an_escaped_hash_is_a_comment() -> None:
     found, diagnostics = expand("$A=1\nx $A \\# y\nx \\# y\n")
     assert found == ["x 1", "x \ufdd0 y"]
+    assert expand("$M=\\\na\\\nb\nx \\# $M\n")[0] == ["x", "b"]
     assert [(d.code, str(d.place)) for d in diagnostics.items] == [("escaped-comment", "f:2:6")]
 
 
@@ -161,6 +164,7 @@ def test_multi_line_parameter_expands_at_the_end_of_a_line_only() -> None:
         ("~SEQ( X , 1 , 2 )   $X", ["1", "2"]),
         ("~SEQ (X,1,2) $X", ["1", "2"]),
         ("~SEQ(9,1,2) a", ["a", "a"]),
+        ("$A=v w\n~SEQ($A,1) x", ["x"]),
         ("~SEQ(X,+1,+2) $X", ["1", "2"]),
         ("~LST(V,a,,b) x$V", ["xa", "x", "xb"]),
         ("~LST({A,B},a,b) ${A}-${B}", ["a-", "b-"]),
