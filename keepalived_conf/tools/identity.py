@@ -136,6 +136,24 @@ def many(model: type[Any]) -> frozenset[str]:
     return found
 
 
+_deep: dict[type[Any], tuple[str, ...]] = {}
+
+
+def deep(model: type[Any]) -> tuple[str, ...]:
+    """Fields of a model with something inside: the only ones that may differ in their canonical form."""
+    found = _deep.get(model)
+    if found is None:
+        hints = typing.get_type_hints(model)
+        found = _deep[model] = tuple(
+            name for name in compared(model) if name in many(model) or _holds_object(hints[name])
+        )
+    return found
+
+
+def _holds_object(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint) or any(map(_holds_object, typing.get_args(hint)))
+
+
 def _any_number(hint: Any) -> bool:
     if typing.get_origin(hint) is tuple:
         return typing.get_args(hint)[-1] is Ellipsis
@@ -210,7 +228,7 @@ def _canonical(thing: Any, names: dict[str, str]) -> Any:
     for (owner, name), blank in FOLLOWS.items():
         if owner is model and getattr(thing, name) != blank:
             changes[name] = blank
-    for name in compared(model):
+    for name in deep(model):
         value = getattr(thing, name)
         if value is None:
             if (model, name) in EMPTY:

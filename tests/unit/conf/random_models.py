@@ -32,6 +32,15 @@ _VALUES: dict[Any, Callable[[Random], Any]] = {
 }
 
 
+_hints: dict[Any, dict[str, Any]] = {}
+
+
+def hints_of(model: Any) -> dict[str, Any]:
+    if model not in _hints:
+        _hints[model] = typing.get_type_hints(model)
+    return _hints[model]
+
+
 def value(hint: Any, rng: Random, depth: int = 0) -> Any:
     """A random value of a type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -52,13 +61,13 @@ def value(hint: Any, rng: Random, depth: int = 0) -> Any:
 
 def thing(model: Any, rng: Random, depth: int = 0) -> Any:
     """A random object of a class of the model."""
-    hints = typing.get_type_hints(model)
+    hints = hints_of(model)
     given = {}
     for one in dataclasses.fields(model):
         if one.name == "places":
             continue
         needed = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        if needed or rng.random() < 0.4:
+        if needed or rng.random() < 0.25:
             given[one.name] = _secret(one, value(hints[one.name], rng, depth))
     return model(**given)
 
@@ -86,7 +95,7 @@ def mutated(config_: Config, rng: Random) -> Config:
 
 def _mutate(owner: Any, rng: Random) -> Any:
     """The object with one change somewhere below it."""
-    hints = typing.get_type_hints(type(owner))
+    hints = hints_of(type(owner))
     names = [one.name for one in dataclasses.fields(owner) if one.name != "places"]
     name = rng.choice(names)
     field = next(one for one in dataclasses.fields(owner) if one.name == name)

@@ -66,6 +66,11 @@ def test_a_file_that_is_not_there_is(options: DaemonOptions) -> None:
     assert cli._first_load(options) == (None, 6)
 
 
+def test_a_pattern_is_there_when_something_matches(options: DaemonOptions) -> None:
+    options.config = options.config.replace("keepalived.conf", "*.conf")
+    assert cli._first_load(options) == (None, 75), "it is read"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_ends_the_loader_and_is_a_success(
     options: DaemonOptions, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
