@@ -12,8 +12,10 @@ OWNER_PRIORITY = 255
 
 
 class Draft:
-    def __init__(self, reader: Reader, name: str, statement: Statement, order: int) -> None:
+    def __init__(self, reader: Reader, name: str, statement: Statement, order: int, silent: Reader) -> None:
         self.reader = reader
+        self.silent = silent
+        """For lines that are read again, one by one."""
         self.diagnostics: Diagnostics = reader.diagnostics
         self.name = name
         self.statement = statement

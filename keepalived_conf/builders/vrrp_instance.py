@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from keepalived_conf.builders.entries import placed
 from keepalived_conf.builders.groups import Member, assign_members, drop_weights_of_owners
-from keepalived_conf.builders.lines import lines_of
+from keepalived_conf.builders.lines import lines_of, silent_reader
 from keepalived_conf.builders.reader import Reader
 from keepalived_conf.builders.trackers import Trackers
 from keepalived_conf.builders.tracks import Tracks, tracks
@@ -72,6 +72,7 @@ class VrrpBuilder:
         self.link_names: dict[str, tuple[str, Place]] = {}
         """Interface of a VMAC or ipvlan -> (instance, where)."""
         self._drafts: dict[str, _Instance] = {}
+        self._silent = silent_reader()
         self._lvs_sync: Place | None = None
 
     def instance(self, statement: Statement, order: int) -> None:
@@ -97,7 +98,7 @@ class VrrpBuilder:
                 width=len(name),
             )
             return
-        self._drafts[name] = _Instance(self, Draft(self.reader, name, statement, order))
+        self._drafts[name] = _Instance(self, Draft(self.reader, name, statement, order, self._silent))
 
     def complete(self, sync_groups: tuple[SyncGroup, ...]) -> None:
         """Instances with their defaults, and groups with the members there are."""

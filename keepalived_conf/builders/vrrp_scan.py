@@ -149,14 +149,14 @@ class _Walk:
         return False
 
     def _source(self, line: Statement) -> None:
-        address: IpAddress | None = value_of(line, VRRP_INSTANCE)
+        address: IpAddress | None = value_of(line, VRRP_INSTANCE, self.draft.silent)
         if address is None:
             return
         # A line of the wrong family takes back the address of a line above.
         self.found.source = address if self._goes(line, 1, address, f"{line.name} {address}") else None
 
     def _destination(self, line: Statement) -> None:
-        address: IpAddress | None = value_of(line, VRRP_INSTANCE)
+        address: IpAddress | None = value_of(line, VRRP_INSTANCE, self.draft.silent)
         if address is None:
             return
         self.found.mcast_dst_ip = None
@@ -178,7 +178,7 @@ class _Walk:
     def _ipvlan(self, line: Statement) -> None:
         if self.found.ipvlan is not None:
             return
-        value: Ipvlan | None = value_of(line, VRRP_INSTANCE)
+        value: Ipvlan | None = value_of(line, VRRP_INSTANCE, self.draft.silent)
         if value is None:
             return
         address = value.address
@@ -205,7 +205,7 @@ class _Walk:
         self.found.version = 3
 
     def _version(self, line: Statement) -> None:
-        version: int | None = value_of(line, VRRP_INSTANCE)
+        version: int | None = value_of(line, VRRP_INSTANCE, self.draft.silent)
         if version is None:
             return
         before = self.found.version

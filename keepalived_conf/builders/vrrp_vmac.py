@@ -121,7 +121,7 @@ def _check_names(draft: Draft) -> None:
     for a VMAC and an ipvlan."""
     above: dict[str, str] = {}
     for line in lines_of(draft.statement, "use_vmac", "use_ipvlan"):
-        found: Vmac | Ipvlan | None = value_of(line, VRRP_INSTANCE)
+        found: Vmac | Ipvlan | None = value_of(line, VRRP_INSTANCE, draft.silent)
         if found is None or (line.name == "use_ipvlan" and "use_ipvlan" in above):
             continue
         given = {"name": found.name, "MAC address": found.mac if isinstance(found, Vmac) else None}
