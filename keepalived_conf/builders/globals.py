@@ -20,7 +20,6 @@ def build_globals(root: Read, defs: Read, reader: Reader) -> GlobalDefs:
         **_top_level(root),
         **_groups(defs, diagnostics),
         "lvs_flush_on_stop": _flush_on_stop(defs, diagnostics),
-        "vrrp_version": 3 if defs.get("vrrp_version") == "3" else 2,
         "notification_email": _recipients(defs, diagnostics),
     }
     if defs.get("vrrp_min_garp"):

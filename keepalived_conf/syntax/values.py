@@ -41,7 +41,9 @@ _DECIMAL = re.compile(r"[ \t]*\+?([0-9]*)(?:\.([0-9]*))?")
 
 
 def integer(word: str) -> int:
-    """Base 10 only; leading blanks and a sign are allowed, trailing text is not."""
+    """Base 10 only; leading blanks and a sign are allowed, trailing text is not. An empty word is 0."""
+    if not word:
+        return 0  # as strtol(3) has it, and with it keepalived
     match = _INTEGER.match(word) if len(word) <= _NUMBER_CHARS_MAX else None
     if match is None:
         raise BadValueError("is not a whole number")

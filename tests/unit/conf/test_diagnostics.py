@@ -30,7 +30,7 @@ def test_rendering_shows_line_caret_and_hint() -> None:
         ("glibal_defs {\n}\n", "unknown-keyword", (1, 1)),
         ("  child_wait_time x\n", "invalid-number", (1, 19)),
         ("child_wait_time\n", "missing-word", (1, 16)),
-        ("global_defs {\nvrrp_version 4 }\n", "invalid-value", (2, 14)),
+        ("global_defs {\nvrrp_version 4 }\n", "invalid-number", (2, 14)),
         ("virtual_server 10.0.0.300 80 {\n}\n", "invalid-address", (1, 16)),
         ("virtual_server 10.0.0.3 99999 {\n}\n", "invalid-address", (1, 25)),
     ],

@@ -31,7 +31,7 @@ def test_a_body_that_belongs_to_nothing_closes_no_other_block(odd: str, code: st
 
 def test_a_missing_argument_does_not_hide_what_follows() -> None:
     result = load(HEAD + "priority\n}\nglobal_defs {\nvrrp_version 9\n}\nbogus\n")
-    assert {"missing-word", "invalid-value", "unknown-keyword"} <= set(codes(result))
+    assert {"missing-word", "invalid-number", "unknown-keyword"} <= set(codes(result))
     assert exit_status(result) == 2
 
 

@@ -73,7 +73,7 @@ def test_values(line: str, field: str, value: object) -> None:
         ("vrrp_garp_interval 0", "invalid-number"),
         ("vrrp_gna_interval 4295", "invalid-number"),
         ("lvs_flush_on_stop all", "invalid-value"),
-        ("vrrp_version 1", "invalid-value"),
+        ("vrrp_version 1", "invalid-number"),
         ("vrrp_lower_prio_no_advert True", "invalid-value"),
     ],
 )
@@ -126,6 +126,7 @@ def loud(text: str) -> tuple[GlobalDefs, list[tuple[str, int]]]:
         ("max_auto_priority", "max_auto_priority", 99),
         ("max_auto_priority -1", "max_auto_priority", -1),
         ("vrrp_rt_priority 99", "vrrp_rt_priority", 99),
+        ('vrrp_priority ""', "vrrp_priority", 0),
         ("bfd_cpu_affinity 3 1 1", "bfd_cpu_affinity", (1, 3)),
         ("umask 022", "umask", 0o022),
         ("umask 0x12", "umask", 0o022),
