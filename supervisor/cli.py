@@ -328,12 +328,13 @@ def _config_test(options: DaemonOptions) -> int:
             return EXIT_USAGE
         out = os.fdopen(fd, "w")
     result = conf.load(options.config, config_id=options.config_id, all_config=options.all_config)
+    status = conf.exit_status(result)
     for item in (one for one in result.diagnostics if not one.implied):
-        print(render(judged(item), result.sources.get), file=out)
+        print(render(judged(item, status=status), result.sources.get), file=out)
     if result.left_out:
         print(f"... and {result.left_out} more", file=out)
     out.flush()
-    return conf.exit_status(result)
+    return status
 
 
 def _detach() -> Callable[[int], None] | int:

@@ -19,8 +19,6 @@ Verdict = Literal["accepted", "warnings", "errors"]
 
 _ERROR_CLASSES = frozenset(
     {
-        KeepalivedClass.BAD_IF,
-        KeepalivedClass.FATAL,
         KeepalivedClass.UNKNOWN_KEYWORD,
         KeepalivedClass.UNEXPECTED_BOB,
         KeepalivedClass.MISSING_BOB,
@@ -31,15 +29,22 @@ _ERROR_CLASSES = frozenset(
         KeepalivedClass.INVALID_NUMBER,
     }
 )
-"""keepalived's classes of what cannot be parsed, and of what its daemon would not start with."""
+"""keepalived's classes of what cannot be parsed."""
+
+_NO_START = frozenset({KeepalivedClass.BAD_IF, KeepalivedClass.FATAL})
+"""Classes that its daemon would not start with, if nothing of a higher class hides them: see status 4."""
 
 EFFECT_CODES = frozenset({"no-effect", "no-effect-yet"})
 """About us, not about the file: never a reason to call it anything but accepted."""
 
 
-def severity_of(item: Diagnostic) -> Severity:
-    """error: text that cannot be parsed, or worse; warning: a value adjusted or dropped; note: the rest."""
+def severity_of(item: Diagnostic, *, status: int | None = None) -> Severity:
+    """error: text that cannot be parsed, or worse; warning: a value adjusted or dropped; note: the rest.
+
+    ``status``: of ``keepalived -t`` for the whole configuration, where it is known."""
     if item.fatal or item.keepalived in _ERROR_CLASSES:
+        return Severity.ERROR
+    if item.keepalived in _NO_START and status in (None, 4):
         return Severity.ERROR
     if item.code in EFFECT_CODES:
         return Severity.NOTE
@@ -48,9 +53,9 @@ def severity_of(item: Diagnostic) -> Severity:
     return Severity.NOTE
 
 
-def judged(item: Diagnostic) -> Diagnostic:
+def judged(item: Diagnostic, *, status: int | None = None) -> Diagnostic:
     """The diagnostic with the severity that its class gives it."""
-    severity = severity_of(item)
+    severity = severity_of(item, status=status)
     return item if item.severity is severity else replace(item, severity=severity)
 
 
@@ -75,7 +80,8 @@ class Report:
 
 def report(file: str, result: LoadResult) -> Report:
     """The judgement on what ``load`` found in a file."""
-    found = tuple(judged(item) for item in result.diagnostics)
+    status = exit_status(result)
+    found = tuple(judged(item, status=status) for item in result.diagnostics)
     severities = {item.severity for item in found}
     verdict: Verdict = "accepted"
     if Severity.ERROR in severities or result.fatal:
@@ -85,7 +91,7 @@ def report(file: str, result: LoadResult) -> Report:
     return Report(
         file=file,
         verdict=verdict,
-        exit=exit_status(result),
+        exit=status,
         diagnostics=found,
         left_out=result.left_out,
         used=result.used,

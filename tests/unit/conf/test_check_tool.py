@@ -51,6 +51,19 @@ def test_the_class_decides(class_: KeepalivedClass, expected: str) -> None:
         assert severity_of(item(severity, class_, fatal=True)) == "error"
 
 
+@pytest.mark.parametrize("class_", [KeepalivedClass.BAD_IF, KeepalivedClass.FATAL])
+def test_what_stops_a_start_only_where_nothing_hides_it(class_: KeepalivedClass) -> None:
+    """The highest class decides about a start, so a mere warning lets the daemon start after all."""
+    one = item(Severity.ERROR, class_)
+    assert severity_of(one, status=4) == "error"
+    assert severity_of(one, status=5) == "warning"
+    result = replace(load(instance_text()), diagnostics=(one,), highest=class_)
+    assert check.report("t.conf", result).verdict == "errors"
+    other = item(Severity.WARNING, KeepalivedClass.GENERAL_ERROR)
+    result = replace(result, diagnostics=(one, other), highest=KeepalivedClass.GENERAL_ERROR)
+    assert check.report("t.conf", result).verdict == "warnings"
+
+
 def test_where_keepalived_is_silent() -> None:
     assert severity_of(item(Severity.ERROR, KeepalivedClass.OK)) == "warning"
     assert severity_of(item(Severity.WARNING, KeepalivedClass.OK)) == "warning"
