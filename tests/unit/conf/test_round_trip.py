@@ -22,6 +22,7 @@ EXAMPLES = int(os.environ.get("PYKEEPALIVED_EXAMPLES", "100"))
 
 SAID_OF_WHAT_IS_WRITTEN = {
     "mixed-owners": "keepalived complains of a state BACKUP that is written, not of one by default",
+    "xmit-base-set": "keepalived sets it for unicast on an ipvlan and then clears it: it is printed clear",
 }
 """Codes that a printed text may add, and why."""
 

@@ -34,7 +34,8 @@ def test_defaults_are_filled_in() -> None:
     found = lines(shown(instance_text()))
     for line in ("state BACKUP", "version 2", "advert_int 1", "garp_master_delay 5", "down_timer_adverts 3"):
         assert line in found
-    assert not any(line.startswith("nopreempt") for line in found)
+    assert not any(line.startswith(("nopreempt", "preempt ", "native_ipv6")) for line in found)
+    assert "preempt" not in found
 
 
 def test_inherited_values_stand_where_they_count() -> None:
@@ -95,19 +96,37 @@ def test_off_is_written_where_the_default_is_on() -> None:
 
 def test_a_keyword_newer_than_227_is_written_where_it_says_something() -> None:
     assert "owner_ignore_adverts" not in shown(instance_text())
+    assert "json_version" not in shown(instance_text())
+    assert "json_version 2" in lines(shown(instance_text(globals_="json_version 2")))
     text = instance_text("owner_ignore_adverts on").replace("priority 100", "priority 255")
     assert "owner_ignore_adverts on" in lines(shown(text))
 
 
 def test_a_block_comes_before_what_uses_it() -> None:
-    text = instance_text() + service_text() + "global_defs {\nrouter_id me\n}\n"
+    text = (
+        instance_text("track_file {\nF\n}\ntrack_script {\nS\n}")
+        + service_text()
+        + "vrrp_sync_group G {\ngroup {\nA\n}\n}\n"
+        + "vrrp_script S {\nscript /bin/true\n}\ntrack_file F {\nfile /run/f\n}\n"
+        + "global_defs {\nrouter_id me\n}\n"
+    )
     found = [line for line in shown(text).splitlines() if line.endswith("{") and not line.startswith(" ")]
-    assert [line.split()[0] for line in found] == ["global_defs", "vrrp_instance", "virtual_server"]
+    assert [line.split()[0] for line in found] == [
+        "global_defs",
+        "track_file",
+        "vrrp_script",
+        "vrrp_sync_group",
+        "vrrp_instance",
+        "virtual_server",
+    ]
 
 
 def test_the_scheduler_comes_before_its_flags() -> None:
-    found = lines(shown(service_text("flag-1\nflag-2").replace("lvs_sched rr", "lvs_sched sh")))
+    found = lines(
+        shown(service_text("flag-1\nflag-2\nsorry_server 10.9.9.9 80").replace("sched rr", "sched sh"))
+    )
     assert found.index("lb_algo sh") < found.index("sh-port")
+    assert found.index("sorry_server 10.9.9.9 80") < found.index("sorry_server_lvs_method NAT")
     assert {"sh-port", "sh-fallback"} <= set(found)
 
 
