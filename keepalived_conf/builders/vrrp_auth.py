@@ -13,8 +13,6 @@ from keepalived_conf.model import AuthHmac, HmacKey
 AUTH_PASS_BYTES = 8
 WINDOW_FLOOR_S = 5
 TRAILER_BYTES = 28
-AH_BYTES = 24
-"""IPsec authentication header with a 96 bit check value (RFC 4302, RFC 2402)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +26,8 @@ class Auth:
 
     @property
     def on_wire_bytes(self) -> int:
-        """What it adds to an advert."""
-        return (TRAILER_BYTES if self.hmac is not None else 0) + (AH_BYTES if self.kind == "AH" else 0)
+        """What it adds to an advert, where it matters: version 3."""
+        return TRAILER_BYTES if self.hmac is not None else 0
 
 
 def authentication(

@@ -51,8 +51,6 @@ MTU_BYTES = 1500
 _HEADERS_BYTES = {4: 14 + 20 + 8, 6: 14 + 40 + 8}
 """Ethernet, IP and VRRP, as keepalived counts them."""
 _ADDRESS_BYTES = {4: 4, 6: 16}
-_AUTH_FIELD_BYTES = 8
-"""Behind the addresses in version 2 (RFC 3768 section 5.3.10)."""
 
 
 class VrrpBuilder:
@@ -220,7 +218,7 @@ class _Instance:
                 use_vmac=on.vmac is not None,
                 use_vmac_addr=bool(read.get("use_vmac_addr", False)),
             )
-            for addresses in self._limit(family, version, auth)
+            for addresses in self._limit(family, auth)
         )
         waiting = preemption(draft, found, state=state, priority=priority, strict_mode=strict)
         accept = accepts(draft, found, priority=priority, version=version, strict_mode=strict)
@@ -398,13 +396,9 @@ class _Instance:
                 width=len(str(listed[0].interface.ip)),
             )
 
-    def _limit(
-        self, family: Family, version: int, auth: Auth
-    ) -> tuple[list[VirtualAddress], list[VirtualAddress]]:
+    def _limit(self, family: Family, auth: Auth) -> tuple[list[VirtualAddress], list[VirtualAddress]]:
         listed, excluded = self.scan.listed, self.scan.excluded
         taken = _HEADERS_BYTES[family] + auth.on_wire_bytes
-        if family == 4 and version == 2:
-            taken += _AUTH_FIELD_BYTES
         most = min(ADVERTISED_MAX, (MTU_BYTES - taken) // _ADDRESS_BYTES[family])
         if len(listed) <= most:
             return listed, excluded

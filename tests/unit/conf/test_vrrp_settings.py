@@ -160,6 +160,12 @@ def test_what_keepalived_changes(lines: str, field: str, value: object, code: st
     assert exit_status(result) == (6 if lines.startswith("notify") else 5)
 
 
+def test_a_bad_refresh_is_none_whatever_the_globals_say() -> None:
+    found, result = instance("garp_master_refresh x", globals_="vrrp_garp_master_refresh 9")
+    assert found.garp_master_refresh_s == 0
+    assert told(result) == ["invalid-number"]
+
+
 def test_version_2_does_not_go_with_ipv6_addresses_above() -> None:
     found, result = instance("version 2", vips="fe80::1")
     assert found.version == 3
@@ -192,6 +198,9 @@ def test_an_advert_over_ipv6_holds_fewer_addresses() -> None:
     assert len(found.virtual_addresses) == 89
     assert len(found.virtual_addresses_excluded) == 1
     assert told(result) == ["too-many-addresses"]
+    signed = f"auth_hmac {{\nkey 1 {'k' * 32}\nactive_key 1\n}}"
+    found, _ = instance(signed, vips="\n".join(f"fe80::{i:x}" for i in range(1, 91)))
+    assert len(found.virtual_addresses) == 88
 
 
 # --- strict mode ------------------------------------------------------------------------------
