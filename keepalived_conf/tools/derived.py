@@ -45,7 +45,6 @@ FIRST: dict[str, tuple[str, ...]] = {
     ),
     "global_defs": ("use_symlink_paths", "script_user", "enable_script_security", "nftables"),
     "vrrp_instance": ("interface", "version", "strict_mode"),
-    "virtual_server": ("lb_algo", "lb_kind", "protocol"),
 }
 """Block -> keywords that come first in this order; the others follow in the order of the table."""
 
