@@ -23,7 +23,7 @@ from supervisor.fence import Fence
 from supervisor.loader import Loaded
 from supervisor.mirror import Reporter
 from supervisor.operator import OperatorServer
-from supervisor.options import SIGNALS, DaemonOptions
+from supervisor.options import DUMPS, SIGNALS, DaemonOptions
 from supervisor.reload import Generation, Reload
 from supervisor.rundir import RunDir
 from supervisor.systemd import Notifier
@@ -488,9 +488,11 @@ class Supervisor:
             self.begin_stop("signal")
         elif signal.SIGHUP in numbers:
             self.reload.request(None)
-        for name in ("DATA", "STATS", "STATS_CLEAR", "JSON"):
+        for name, shown in DUMPS.items():
             if SIGNALS[name] in numbers:
-                self.log.warning("signal.without_effect", signal=name, instead="pykeepalived status --json")
+                self.log.warning(
+                    "signal.without_effect", signal=shown, means=name, instead="pykeepalived status --json"
+                )
 
     def _operator_connects(self) -> None:
         assert self.operator is not None

@@ -66,7 +66,9 @@ SIGNALS = {
     "STATS_CLEAR": int(signal.SIGRTMAX) - 1,
     "JSON": int(signal.SIGRTMIN) + 2,
 }
-"""Names of --signum. From DATA on they are heard, and answered in the log with what to use instead."""
+"""Names of --signum."""
+DUMPS = {"DATA": "SIGUSR1", "STATS": "SIGUSR2", "STATS_CLEAR": "SIGRTMAX-1", "JSON": "SIGRTMIN+2"}
+"""Those that write files of keepalived: heard, and answered in the log with what to use instead."""
 
 _FACILITIES = {
     "user": 1,

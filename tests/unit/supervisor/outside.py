@@ -126,7 +126,7 @@ def interrupt(_: Shell) -> None:
 def says_what_to_use_instead(name: str) -> Callable[[Shell], None]:
     def check(_: Shell) -> None:
         ((level, what),) = signalled(options.SIGNALS[name])
-        assert (level, what["signal"]) == ("warning", name)
+        assert (level, what["means"], what["signal"]) == ("warning", name, options.DUMPS[name])
         assert "status --json" in what["instead"]
         assert options.SIGNALS[name] in fork.OPERATOR_SIGNALS  # and never ends a process of ours
 
