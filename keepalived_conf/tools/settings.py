@@ -207,7 +207,7 @@ def _entry(block: Block, value: Any) -> Entry:
 
 def _setting(reading: _Reading, value: Any, how: _How) -> Setting | None:
     row = reading.row
-    if value == "" or not (value or within(row, value)):
+    if (value == "" and _says_nothing(row, reading.default(how.around))) or not (value or within(row, value)):
         return None  # a default that cannot be written: no name, or 0 for "off" where 1 is the least
     words, json = written(row, value)
     if reading.hidden and not how.secrets:
@@ -224,6 +224,11 @@ def secret(block: Block, row: Keyword) -> bool:
         return row.secret
     text = row.type in (Type.TEXT, Type.WORDS, Type.FORM)
     return text and not any(other.secret for other in block.keywords.values())
+
+
+def _says_nothing(row: Keyword, default: Any) -> bool:
+    """Whether the empty word is what there is without a line; a form may say it by no word at all."""
+    return default in ("", _UNKNOWN) or (default is None and row.type is not Type.FORM)
 
 
 def written(row: Keyword, value: Any) -> tuple[tuple[str, ...], Any]:

@@ -21,6 +21,7 @@ from keepalived_conf.model import (
     Script,
     SmtpServer,
 )
+from keepalived_conf.tools import show
 from tests.unit.conf.support import codes, find, instance_text, load, where
 
 
@@ -299,6 +300,20 @@ def test_script_security_feeds_the_judgement_of_programs() -> None:
 def test_a_switch_that_is_off_is_not_missed() -> None:
     assert globals_of("vrrp_strict off")[1] == []
     assert globals_of("vrrp_strict off\nvrrp_strict on")[1] == ["no-effect-yet"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "net_namespace_ipvs\n",
+        'global_defs {\nvmac_prefix ""\nnotification_email_from ""\n}\n',
+        'global_defs {\nprocess_name ""\n}\n',
+        "global_defs {\ninclude_check -read\nvrrp_ipsets\nlvs_flush_on_stop\numask 0\n}\n",
+    ],
+)
+def test_what_is_empty_is_shown_where_it_says_something(text: str) -> None:
+    found = load(text).config
+    assert load(show.text(found, secrets=True)).config == found
 
 
 # --- the tables -------------------------------------------------------------------------------
