@@ -157,5 +157,6 @@ class Shape:
 
 def quoted(word: str) -> str:
     """The word as it must stand in a file: in quotes where it would not be one word otherwise."""
-    special = not word or any(char in ' \t{}#!"' for char in word) or word.startswith("@")
+    # At the start of a line @, $ and ~ have a meaning of their own.
+    special = not word or any(char in ' \t{}#!"' for char in word) or word.startswith(("@", "$", "~"))
     return f'"{word}"' if special else word

@@ -10,7 +10,7 @@ simply a field are named in ``derived.VALUES``, the rows that show nothing in ``
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -298,10 +298,12 @@ def _default(model: type[Any], path: str) -> Any:
 
 def line(one: Setting | Entry) -> str:
     """The words of a line of a file, quoted where needed."""
-    words: Iterable[str] = (quoted(word) for word in one.words)
-    if isinstance(one, Entry):
-        return " ".join(words)
-    return " ".join((one.row.name, *words))
+    words = [quoted(word) for word in one.words]
+    if isinstance(one, Setting):
+        return " ".join((one.row.name, *words))
+    if words and words[0].startswith("include"):
+        words[0] = f'"{words[0]}"'  # data, not an include line
+    return " ".join(words)
 
 
 def single(row: Keyword, block: Block) -> bool:

@@ -68,6 +68,16 @@ def test_words_are_quoted_where_they_need_it(word: str) -> None:
     assert again.config.vrrp_instances[0].auth_pass == word.encode()
 
 
+@pytest.mark.parametrize("name", ["include", "@node", "$A=b", "~SEQ(x,2)", "{", "a b"])
+def test_a_line_of_data_is_never_taken_for_something_else(name: str) -> None:
+    text = f'vrrp_script "{name}" {{\nscript /bin/true\n}}\n' + instance_text(
+        f'track_script {{\n"{name}" weight 5\n}}'
+    )
+    first = load(text)
+    assert first.config.vrrp_instances[0].track_script[0].name == name
+    assert load(shown(text)).config == first.config
+
+
 def test_a_setting_of_ours_stands_on_a_line_that_keepalived_drops() -> None:
     text = shown("global_defs {\n@pykeepalived log_format json\n}\n" + instance_text())
     assert "@pykeepalived log_format json" in text.splitlines()
