@@ -97,7 +97,7 @@ VRRP_ROWS: tuple[Keyword, ...] = (
     parsed_bool("vrrp_owner_ignore_adverts", "Default of owner_ignore_adverts", "vrrp", since="2.3.3",
                 **_ACTIVE),
     parsed_flag("vrrp_check_unicast_src", "Default of check_unicast_src", "vrrp", **_ACTIVE),
-    parsed_bool("vrrp_skip_check_adv_addr", "Default of skip_check_adv_addr", "vrrp", **_ACTIVE),
+    parsed_bool("vrrp_skip_check_adv_addr", "Default of skip_check_adv_addr", "vrrp"),
     parsed_flag("v3_checksum_as_v2", "Default of v3_checksum_as_v2", "vrrp", since="2.2.8", **_ACTIVE),
     parsed_flag("log_unknown_vrids", "Log adverts of virtual routers that are not configured", "vrrp",
                 since="2.0.16"),
