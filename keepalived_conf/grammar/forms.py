@@ -8,6 +8,7 @@ raises ``BadWordError`` for a word that cannot be used, and calls ``args.note`` 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -155,8 +156,11 @@ class Shape:
         return {"type": "string", "description": self.takes}
 
 
+_SPECIAL = re.compile(r'[ \t{}#!"]')
+
+
 def quoted(word: str) -> str:
     """The word as it must stand in a file: in quotes where it would not be one word otherwise."""
     # At the start of a line @, $ and ~ have a meaning of their own.
-    special = not word or any(char in ' \t{}#!"' for char in word) or word.startswith(("@", "$", "~"))
+    special = not word or _SPECIAL.search(word) is not None or word[0] in "@$~"
     return f'"{word}"' if special else word

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from keepalived_conf.grammar.forms import quoted
 from keepalived_conf.grammar.root import ROOT
@@ -30,16 +30,14 @@ _UNKNOWN = object()
 """Equal to no value."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of a value block."""
 
     words: tuple[str, ...]
     json: Any
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A keyword with its words, or a block with what is inside it."""
 
     row: Keyword

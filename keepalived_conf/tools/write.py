@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from keepalived_conf.tools.settings import Setting, line
 
@@ -15,10 +15,11 @@ def text(settings: Iterable[Setting]) -> str:
     """The settings as lines; those that need no line are left out."""
     lines: list[str] = []
     for one in settings:
-        made = list(_lines(one, 0))
-        if lines and made and (_is_block(one) or lines[-1] == "}"):
+        if one.quiet:
+            continue
+        if lines and (_is_block(one) or lines[-1] == "}"):
             lines.append("")
-        lines.extend(made)
+        _add(lines, one, "")
     return "".join(f"{one}\n" for one in lines)
 
 
@@ -26,23 +27,16 @@ def _is_block(one: Setting) -> bool:
     return one.body is not None or one.entries is not None
 
 
-def _lines(one: Setting, depth: int) -> Iterator[str]:
-    made = _plain(one, depth)
-    if one.row.extension:
-        return (OWN + text.lstrip() for text in made)
-    return made
-
-
-def _plain(one: Setting, depth: int) -> Iterator[str]:
-    if one.quiet:
-        return
-    indent = INDENT * depth
+def _add(lines: list[str], one: Setting, indent: str) -> None:
+    start = len(lines)
     if not _is_block(one):
-        yield indent + line(one)
-        return
-    yield f"{indent}{line(one)} {{"
-    for entry in one.entries or ():
-        yield indent + INDENT + line(entry)
-    for inner in one.body or ():
-        yield from _lines(inner, depth + 1)
-    yield indent + "}"
+        lines.append(indent + line(one))
+    else:
+        lines.append(f"{indent}{line(one)} {{")
+        lines.extend(indent + INDENT + line(entry) for entry in one.entries or ())
+        for inner in one.body or ():
+            if not inner.quiet:
+                _add(lines, inner, indent + INDENT)
+        lines.append(indent + "}")
+    if one.row.extension:
+        lines[start:] = [OWN + made.lstrip() for made in lines[start:]]
