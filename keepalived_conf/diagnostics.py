@@ -17,6 +17,8 @@ from keepalived_conf.model.base import Origin, origins
 MAX_DIAGNOSTICS = 1000
 """A broken megabyte must not become a million records; what is left out is counted."""
 
+MAX_FATAL_BEHIND = 100
+"""Fatal ones that are kept beyond that."""
 MAX_STEPS = 8
 """Steps of ``trace`` that are shown."""
 
@@ -96,6 +98,7 @@ class Diagnostics:
         """Of all that were added, kept or not."""
         self.highest = KeepalivedClass.OK
         self.fatal = False
+        self._fatal_behind = 0
         self._once: set[tuple[str, str]] = set()
 
     def add(self, item: Diagnostic) -> None:
@@ -103,7 +106,8 @@ class Diagnostics:
         self.highest = max(self.highest, item.keepalived)
         self.fatal = self.fatal or item.fatal
         # A fatal one is always kept: it is the reason the operator is looking for.
-        if len(self.items) < MAX_DIAGNOSTICS or (item.fatal and self.left_out < MAX_DIAGNOSTICS):
+        if len(self.items) < MAX_DIAGNOSTICS or (item.fatal and self._fatal_behind < MAX_FATAL_BEHIND):
+            self._fatal_behind += len(self.items) >= MAX_DIAGNOSTICS
             self.items.append(item)
         else:
             self.left_out += 1

@@ -180,3 +180,16 @@ def test_slices_go_to_roles_with_something_to_do() -> None:
     assert isinstance(checker, CheckerSlice)
     assert isinstance(ipvs, IpvsSlice)
     assert checker.checks == ipvs.virtual_servers[0].real_servers[0].checks
+
+
+def test_the_same_wrong_line_is_said_wherever_it_stands() -> None:
+    text = instance_text("priority 100s\nnopreempt\nnopreempt x").replace("\nvrrp_instance A", "")
+    other = text.replace("instance A", "instance B").replace("router_id 1\n", "router_id 2\n")
+    found = codes(load(text + other))
+    assert found.count("invalid-number") == 2
+    assert found.count("extra-words") == 2
+
+
+def test_a_line_that_is_right_in_one_block_is_not_so_in_another() -> None:
+    result = load(instance_text("nopreempt") + service_text("nopreempt"))
+    assert codes(result).count("unknown-keyword") == 1

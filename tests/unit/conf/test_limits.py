@@ -75,6 +75,7 @@ def lines_doubling(steps: int) -> str:
         ("include " + "{a,b}" * 800 + "\n", "include-failed"),
         ("include " + "*/" * 300 + "\n", "include-failed"),
         ("include " + "[" * 3000 + "\n", "include-failed"),
+        ("include none\n" * 5000, "too-many-lines"),
         ("global_defs {\n" + "router_id x\n" * 5000 + "}\n", "nothing-to-do"),
     ],
 )
@@ -166,6 +167,7 @@ def test_too_many_lines_of_files_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_follows_a_limit_is_not_read() -> None:
-    result = load("~SEQ(A,1,60000) ~SEQ(B,1,60000) x\n" + instance_text())
+    seeds = "~SEQ(A,1,60000) ~SEQ(B,1,60000) x\n"
+    result = load(instance_text() + seeds + instance_text(vrid=2))
     assert result.config.vrrp_instances == ()
     assert result.fatal

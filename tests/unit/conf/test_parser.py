@@ -175,3 +175,23 @@ def test_invalid_utf8_in_a_password_is_kept_byte_for_byte() -> None:
         b"authentication {\nauth_type PASS\nauth_pass p\xe9q\n}\n}\n"
     )
     assert result.config.vrrp_instances[0].auth_pass == b"p\xe9q"
+
+
+def test_a_word_whose_quote_is_not_closed_is_left_out() -> None:
+    result = load(
+        b'global_defs {\nvrrp_iptables a "b c\n}\nvrrp_instance A {\nnotify_master "x y" "root\n}\n'
+    )
+    lines = [node for node in result.tree if isinstance(node, Statement)]
+    inside = [[word.text for word in one.words] for block in lines for one in block.statements()]
+    assert inside == [["vrrp_iptables", "a"], ["notify_master", "x y"]]
+    assert [str(d.place) for d in result.diagnostics if d.code == "unmatched-quote"] == [
+        "t.conf:2:17",
+        "t.conf:5:21",
+    ]
+
+
+def test_quotes_of_a_script_are_its_own_matter() -> None:
+    result = load(b"""vrrp_instance A {\nnotify_master '/x "a' root "b\n}\n""")
+    assert "unmatched-quote" not in [d.code for d in result.diagnostics]
+    tree = [node for node in result.tree if isinstance(node, Statement)]
+    assert next(tree[0].statements()).raw == """notify_master '/x "a' root "b"""

@@ -346,6 +346,13 @@ def test_include_failures_that_count(tmp_path: Path, line: str, exit_code: int) 
     assert result.fatal == (exit_code == 6)
 
 
+def test_of_an_incomplete_brace_list_that_counts_nothing_is_read(tmp_path: Path) -> None:
+    write(tmp_path, "a.inc", "bogus\n")
+    for word, read in (("include", True), ("includem", True), ("includeb", False), ("includea", False)):
+        result = load(write(tmp_path, "k.conf", f"{word} {{a,b}}.inc\n"), config_id="n")
+        assert ("unknown-keyword" in [d.code for d in result.diagnostics]) == read
+
+
 def test_all_config_makes_every_include_a_must(tmp_path: Path) -> None:
     main = write(tmp_path, "k.conf", "include no\n" + INSTANCE.format("A", 1))
     assert exit_status(load(main, config_id="n", all_config=True)) == 6
