@@ -32,7 +32,7 @@ GLOBAL_DEFS = block_of(
     model=GlobalDefs,
 )
 
-_HERE = "everything runs in the network namespace that pykeepalived is started in"
+_HERE = "everything runs in the network namespace that pykeepalived is started in, or that -s names"
 
 _SETTINGS: tuple[Keyword, ...] = (
     parsed("net_namespace", Type.TEXT, "Network namespace to run in", "supervisor", since="1.2.24",
