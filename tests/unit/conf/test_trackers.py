@@ -115,6 +115,12 @@ def test_script_values_that_cannot_be(line: str, field: str, value: object, code
     assert where(find(result, code))[0] == 3
 
 
+def test_one_word_about_a_block_without_effect() -> None:
+    _, result = script("interval 5\nweight 3\nuser nobody")
+    told_of = [item.message.split()[0] for item in result.diagnostics if item.code == "no-effect-yet"]
+    assert told_of == ["vrrp_script"]
+
+
 def test_a_script_block_without_program_is_dropped_at_its_brace() -> None:
     result = load("vrrp_script S {\ninterval 5\n  }\n")
     assert result.config.vrrp_scripts == ()
