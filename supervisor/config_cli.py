@@ -83,11 +83,18 @@ def _usable(path: str, given: argparse.Namespace) -> LoadResult | None:
     from keepalived_conf.tools.check import judged
 
     result = _load(path, given)
+    errors = [
+        item
+        for item in map(judged, result.diagnostics)
+        if item.severity is Severity.ERROR and not item.implied
+    ]
     if not result.fatal:
+        if errors:
+            what = f"{len(errors)} errors" if len(errors) > 1 else "an error"
+            _complain(f"{path}: {what}; what it concerns is left out: see pykeepalived config check")
         return result
-    for item in map(judged, result.diagnostics):
-        if item.severity is Severity.ERROR and not item.implied:
-            print(render(item, result.sources.get), file=sys.stderr)
+    for item in errors:
+        print(render(item, result.sources.get), file=sys.stderr)
     _complain(f"{path}: cannot be used; mend the errors above first")
     return None
 

@@ -100,6 +100,11 @@ def test_diff_of_nothing_and_of_a_file_that_cannot_be_used(
     assert config_cli.main(["diff", str(file), str(file)]) == 0
     assert capsys.readouterr().out == "# nothing to do\n"
     bad = tmp_path / "bad.conf"
+    bad.write_text(GOOD.replace("advert_int 1", "advert_imt 7"))
+    assert config_cli.main(["diff", str(file), str(bad)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "# nothing to do\n", "advert_int is 1 by itself"
+    assert f"{bad}: an error; what it concerns is left out" in captured.err
     bad.write_text("vrrp_instance V {\n interface\n}\n")
     assert config_cli.main(["diff", str(file), str(bad)]) == 1
     captured = capsys.readouterr()
