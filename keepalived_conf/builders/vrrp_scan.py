@@ -74,6 +74,9 @@ class _Walk:
                 self.found.nopreempt = line.name == "nopreempt"
             elif line.name in ("accept", "no_accept"):
                 self.found.accept = line.name == "accept"
+        if self.found.source is None and self.found.ipvlan is not None and self.found.ipvlan.address:
+            # A source of the wrong family was taken back; the ipvlan has no other address than its own.
+            self.found.source = self.found.ipvlan.address.ip
         return self.found
 
     def _goes(
