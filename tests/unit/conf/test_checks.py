@@ -250,6 +250,18 @@ def test_what_a_check_follows_stands_above_it() -> None:
         assert "defined below" in find(result, code).message
 
 
+@pytest.mark.parametrize(("kind", "line"), [("MISC_CHECK", "misc_path"), ("FILE_CHECK", "weight")])
+def test_arguments_whose_absence_stops_nothing(kind: str, line: str) -> None:
+    _, result = others(kind, line)
+    assert exit_status(result) == 5
+
+
+def test_a_name_that_keepalived_refuses_is_used_and_said() -> None:
+    found, result = others("DNS_CHECK", "name a.example")
+    assert [getattr(one, "name", "") for one in found] == ["a.example"]
+    assert find(result, "short-label").keepalived is KeepalivedClass.GENERAL_ERROR
+
+
 def test_a_session_is_followed_once() -> None:
     result = load(TRACKERS + service_text(rs="BFD_CHECK {\nname B\n}\nBFD_CHECK {\nname B\n}"))
     (server,) = result.config.virtual_servers[0].real_servers

@@ -402,3 +402,23 @@ def test_the_last_ssl_block_and_line_count() -> None:
     assert sorted(where(one)[0] for one in result.diagnostics if one.keepalived) == [4, 6, 7, 9]
     assert "aaaa" not in result.text()
     assert "bbbb" not in result.text()
+
+
+def test_a_prefix_length_that_is_none_makes_nothing_persistent() -> None:
+    found, result = service("persistence_granularity 129", head="2001:db8::1 80", rs_head="2001:db8::2 80")
+    assert (found.persistence_timeout_s, found.persistence_prefix) == (None, None)
+    assert find(result, "invalid-value").keepalived is KeepalivedClass.GENERAL_ERROR
+
+
+def test_ha_suspend_follows_no_mark() -> None:
+    found, result = service("ha_suspend", head="fwmark 5")
+    assert not found.ha_suspend
+    assert "ha-suspend-with-fwmark" in codes(result)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [("sorry_server_lvs_method", 5), ("sorry_server 10.3.0.1\nsorry_server_lvs_method", 2)],
+)
+def test_a_missing_method_stops_keepalived_only_where_it_reads_on(lines: str, status: int) -> None:
+    assert exit_status(load(service_text(lines))) == status
