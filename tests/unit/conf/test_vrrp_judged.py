@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from bus import codec
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.load import exit_status
+from keepalived_conf.load import exit_status, slices
+from keepalived_conf.tools import show
 from tests.unit.conf.support import load
 
 DATA = Path(__file__).parent / "data" / "vrrp-judged.txt"
@@ -63,3 +65,14 @@ def test_every_complaint_names_a_line_and_a_column() -> None:
             line = case.text.splitlines()[item.place.line - 1]
             assert 1 <= item.place.column <= len(line) + 1, f"{item}\n{line}"
             assert item.width >= 1
+
+
+def test_what_show_writes_of_them_is_the_same_again() -> None:
+    for case in judged()[::3]:  # enough of each kind
+        result = load(case.text)
+        if result.fatal:
+            continue
+        text = show.text(result.config, secrets=True)
+        assert load(text).config == result.config, f"{case.text}\n{text}"
+        for slice_ in slices(result.config).values():
+            assert codec.loads(type(slice_), codec.dumps(slice_)) == slice_, case.text
