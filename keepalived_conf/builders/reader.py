@@ -10,6 +10,7 @@ from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass
 from keepalived_conf.grammar.forms import BUILT_IN_NAMES, Args, BadWordError, Form
 from keepalived_conf.grammar.schema import SCRIPT_KEYWORDS, Block, Effect, Keyword, Type
 from keepalived_conf.model import Place, Places
+from keepalived_conf.model.base import place_of
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.iproute import Names
 from keepalived_conf.syntax.parser import Statement
@@ -114,7 +115,7 @@ class Reader:
                 name, value = before
                 read.values[name] = value
                 if node.via is None and node.values is None:
-                    read.places[name] = Place(file=node.file, line=node.line, column=node.words[0].column)
+                    read.places[name] = place_of(node.file, node.line, node.words[0].column)
                 else:
                     read.places[name] = node.place
                 if read.refused:

@@ -49,11 +49,26 @@ class Place(_Traced):
         return f"{self.file}:{self.line}:{self.column}"
 
 
-def place_of(file: str, line: int, column: int, via: Origin | None) -> Place:
-    """A place that knows how its text came to where it counts."""
-    place = Place(file=file, line=line, column=column)
+_new = object.__new__
+_set_file, _set_line, _set_column, _set_via = (
+    Place.__dict__["file"].__set__,
+    Place.__dict__["line"].__set__,
+    Place.__dict__["column"].__set__,
+    _Traced.__dict__["via"].__set__,
+)
+
+
+def place_of(file: str, line: int, column: int, via: Origin | None = None) -> Place:
+    """A place that knows how its text came to where it counts.
+
+    In less than half the time that ``Place()`` takes: a large file has a million of them.
+    """
+    place = _new(Place)
+    _set_file(place, file)
+    _set_line(place, line)
+    _set_column(place, column)
     if via is not None:
-        object.__setattr__(place, "via", via)
+        _set_via(place, via)
     return place
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.grammar.schema import SCRIPT_KEYWORDS, Block, Keyword
 from keepalived_conf.model import Place
-from keepalived_conf.model.base import Origin
+from keepalived_conf.model.base import Origin, place_of
 from keepalived_conf.syntax.lexer import (
     BLANKS,
     ESCAPED_BANG,
@@ -87,7 +87,7 @@ class Statement:
     def place(self) -> Place:
         column = self.words[0].column if self.words else 1
         if self.via is None and self.values is None:
-            return Place(file=self.file, line=self.line, column=column)
+            return place_of(self.file, self.line, column)
         return place_at(self.file, self.line, column, self.via, self.values)
 
     def place_of(self, index: int) -> Place:
