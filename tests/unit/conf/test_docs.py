@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import rows_of
-from keepalived_conf.tools import markdown
+from keepalived_conf.tools import generate, markdown
 
 PAGE = markdown.document(f"# Title\n\n{markdown.MARK}")
 ROWS = list(rows_of(ROOT))
@@ -56,3 +58,23 @@ def test_the_counts_add_up_to_all_keywords() -> None:
 def test_an_introduction_without_a_place_for_the_tables_is_refused() -> None:
     with pytest.raises(ValueError, match="no line <!-- tables -->"):
         markdown.document("# Title\n")
+
+
+@pytest.mark.parametrize("name", generate.FILES)
+def test_the_files_are_what_the_tables_say(name: str) -> None:
+    path, make = generate.FILES[name]
+    same = path.read_text(encoding="utf-8") == make()
+    assert same, f"{path.name} is stale: run python -m keepalived_conf.tools.generate {name}"
+
+
+def test_a_stale_file_is_found_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "configuration.md"
+    monkeypatch.setattr(generate, "FILES", {"docs": (path, generate.docs)})
+    assert generate.main(["--check"]) == 1
+    assert "keepalived_conf.tools.generate docs" in capsys.readouterr().err
+    assert generate.main(["docs"]) == 0
+    assert generate.main(["--check"]) == 0
+    assert path.read_text(encoding="utf-8") == generate.docs()
+    assert generate.main(["what"]) == 2
