@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,35 @@ def test_unknown_levels_are_refused() -> None:
 
 def _root() -> Path:
     return Path(__file__).resolve().parents[3]
+
+
+def test_form_and_level_change_at_run_time() -> None:
+    program = (
+        "from worker import log\nfrom worker.control import TO_WORKER, LogLevel, decode, encode\n"
+        "log.configure(form='json')\nlogger = log.logger('vrrp')\nlogger.info('one')\n"
+        "for asked in LogLevel(form='text'), LogLevel(level='error'), LogLevel(form='json', level='info'):\n"
+        "    heard = decode(encode(asked), TO_WORKER)\n"
+        "    log.adjust(heard.level, heard.form)\n"
+        "    logger.info('after.' + (asked.form or asked.level))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=_root()
+    )
+    first, second, third = done.stderr.splitlines()
+    assert json.loads(first)["event"] == "one"
+    assert "after.text" in second
+    assert not second.startswith("{")
+    assert json.loads(third)["event"] == "after.json", "what came at level error was not written"
+
+
+def test_the_facility_of_syslog(tmp_path: Path) -> None:
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(path)
+        sink = log.Sink()
+        assert sink.open_syslog(path)
+        sink.write("x", "warning")
+        sink.facility = 16 + 5
+        sink.write("x", "warning")
+        assert daemon.recv(100).startswith(b"<28>"), "daemon, warning"
+        assert daemon.recv(100).startswith(b"<172>"), "local5, warning"
