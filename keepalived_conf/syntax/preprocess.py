@@ -236,22 +236,40 @@ class Preprocessor:
             if not more:
                 break
             follower = next(following, None)
-            while follower is not None and not follower.text.strip(" \t\r") and not _empty(follower):
-                follower = next(following, None)
-            if follower is None or _empty(follower):
-                where = f"runs to the end of {source.file}" if follower is None else "ends at an empty line"
+            if not body and follower is not None and _blank(follower):
+                follower = self._behind_blank(match[1], follower, following)
+            if follower is None or not follower.text.strip(" \t\r"):
+                where = (
+                    f"runs to the end of {source.file}" if follower is None else "ends at a line without text"
+                )
                 self.diagnostics.warning(
                     (follower or line).place(),
                     "unfinished-definition",
                     f"the definition of ${match[1]} {where}",
                     hint="the last line of a multi-line value must not end with a backslash"
-                    + ("" if follower is None else "; take the empty line out of the value"),
+                    + ("" if follower is None else "; take that line out of the value, a comment too"),
                 )
                 break
             value = _cut(follower, 0, len(follower.text.rstrip(" \t\r")))
         # A parameter of several lines that holds only one is still one that may end a line only.
         self.parameters[match[1]] = body if len(body) != 1 else [body[0], _cut(body[0], 0, 0)]
         return True
+
+    def _behind_blank(self, name: str, blank: Line, following: Iterator[Line]) -> Line | None:
+        """The first line of a value behind blanks or a comment. keepalived takes it only if it is the only
+        one; of more lines it makes no value, which is said."""
+        follower: Line | None = blank
+        while follower is not None and _blank(follower):
+            follower = next(following, None)
+        if follower is not None and follower.text.rstrip(" \t\r").endswith("\\"):
+            self.diagnostics.error(
+                follower.place(),
+                "unfinished-definition",
+                f"to keepalived the value of ${name} ended at the line before this one",
+                hint="take out the blank line or comment between the name and its value",
+                keepalived=KeepalivedClass.UNKNOWN_KEYWORD,
+            )
+        return follower
 
     # --- substitution -----------------------------------------------------------------------------
 
@@ -519,9 +537,9 @@ class Preprocessor:
 _BUILT_IN = frozenset({"_PWD", "_INSTANCE", "_RANDOM", "_ENV", "_HASH", "_BANG"})
 
 
-def _empty(line: Line) -> bool:
-    """Nothing at all stands on it: keepalived ends a multi-line value there (not at blanks or a comment)."""
-    return not line.text and line.comment is None
+def _blank(line: Line) -> bool:
+    """Blanks or a comment, but not nothing."""
+    return not line.text.strip(" \t\r") and (bool(line.text) or line.comment is not None)
 
 
 def _cut(line: Line, start: int, end: int) -> Line:

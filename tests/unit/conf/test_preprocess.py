@@ -100,9 +100,24 @@ def test_parameters(text: str, expected: list[str]) -> None:
 
 
 def test_multi_line_parameter() -> None:
-    text = "$VI= \\\nvrrp_instance V$N { \\\n  priority 1 \\\n \t\n# comment\n"
+    text = "$VI= \\\nvrrp_instance V$N { \\\n  priority 1 \\\n"
     text += "@low gone \\\n@high kept \\\n}\n$N=7\n$VI\nnext\n"
     assert expand(text)[0] == ["vrrp_instance V7 {", "priority 1", "kept", "}", "next"]
+
+
+@pytest.mark.parametrize("between", ["", "  ", "# c", " # c \\"])
+def test_a_line_without_text_ends_a_multi_line_parameter(between: str) -> None:
+    found, diagnostics = expand(f"$M= \\\none \\\n{between}\ntwo \\\n$M\n")
+    assert found == ["two\\", "one"]
+    assert [(d.code, d.place.line) for d in diagnostics.items if d.place] == [("unfinished-definition", 3)]
+
+
+@pytest.mark.parametrize("between", ["  ", "# c", " # c \\"])
+def test_blanks_before_a_value_of_one_line_do_not_matter(between: str) -> None:
+    assert expand(f"$M= \\\n{between}\n7\nx $M\n")[0] == ["x 7"]
+    found, diagnostics = expand(f"$M= \\\n{between}\n7\\\n8\n$M\n")
+    assert found == ["7", "8"]
+    assert [(d.code, d.place.line) for d in diagnostics.items if d.place] == [("unfinished-definition", 3)]
 
 
 def test_an_empty_line_ends_a_multi_line_parameter() -> None:
