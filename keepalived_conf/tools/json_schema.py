@@ -7,7 +7,7 @@ from typing import Any
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block, Keyword, Type
 from keepalived_conf.syntax.values import INTERFACE_NAME_MAX
-from keepalived_conf.tools.settings import HIDDEN, has_head, rows, secret, single
+from keepalived_conf.tools.settings import HIDDEN, has_head, least, rows, secret, single
 from keepalived_conf.tools.to_json import ENTRIES, NAME
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -93,8 +93,8 @@ def _value(row: Keyword) -> dict[str, Any]:
 
 def _limits(row: Keyword, *, whole: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if row.low is not None:
-        low = row.low if row.raised_to is None else max(row.low, row.raised_to)
+    low = least(row)
+    if low is not None:
         found["minimum"] = int(low) if whole else low
     if row.high is not None:
         found["maximum"] = int(row.high) if whole else row.high

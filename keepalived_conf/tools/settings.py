@@ -261,8 +261,15 @@ def within(row: Keyword, value: Any) -> bool:
     """Whether the value can be written as it is."""
     if row.type not in (Type.INTEGER, Type.DECIMAL):
         return True
-    low = max((one for one in (row.low, row.raised_to) if one is not None), default=value)
-    return bool(low <= value and (row.high is None or value <= row.high))
+    low = least(row)
+    return not ((low is not None and value < low) or (row.high is not None and value > row.high))
+
+
+def least(row: Keyword) -> float | None:
+    """The least number a row has in the model; of seconds only 0 is raised."""
+    if row.raised_to is None or row.low is None or row.type is Type.DECIMAL:
+        return row.low
+    return max(row.low, row.raised_to)
 
 
 def newer(row: Keyword) -> bool:

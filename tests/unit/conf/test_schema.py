@@ -8,12 +8,15 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Type, rows_of
 from keepalived_conf.load import load as load_file
 from keepalived_conf.tools import json_schema, to_json
 from keepalived_conf.tools.settings import has_head
+from tests.unit.conf.generate import configurations
 from tests.unit.conf.support import instance_text, load, service_text
 from tests.unit.conf.test_corpus import FOLDER, ROWS, needs_corpus
 
@@ -119,3 +122,12 @@ def test_the_schema_validates_the_corpus() -> None:
         if not result.fatal:
             found = json.loads(json.dumps(to_json.document(result.config, secrets=False)))
             assert problems(found) == [], row["file"]
+
+
+@given(configurations(), st.booleans())
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_the_schema_validates_generated_configurations(text: str, secrets: bool) -> None:
+    result = load(text)
+    if not result.fatal:
+        found = json.loads(json.dumps(to_json.document(result.config, secrets=secrets)))
+        assert problems(found) == []
