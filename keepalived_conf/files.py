@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from keepalived_conf.diagnostics import Diagnostics
+from keepalived_conf.syntax.includes import Included, IncludeResult
 from keepalived_conf.syntax.lexer import read_lines
-from keepalived_conf.syntax.preprocess import Included, IncludeResult
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 MAX_TOTAL_BYTES: Final = 128 * 1024 * 1024

@@ -19,8 +19,9 @@ from keepalived_conf.files import Files, UnusableError, matches
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.iproute_files import read_names
 from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice
+from keepalived_conf.syntax.includes import Included
 from keepalived_conf.syntax.parser import Node, parse
-from keepalived_conf.syntax.preprocess import Included, Preprocessor
+from keepalived_conf.syntax.preprocess import Preprocessor
 
 Slice = VrrpSlice | CheckerSlice | IpvsSlice
 

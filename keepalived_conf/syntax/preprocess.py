@@ -14,11 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from keepalived_conf.diagnostics import Diagnostics, KeepalivedClass
 from keepalived_conf.model import Place
 from keepalived_conf.model.base import Origin, place_of
+from keepalived_conf.syntax.includes import (
+    FAILURES_THAT_COUNT,
+    Included,
+    IncludeReader,
+    checked_after,
+)
 from keepalived_conf.syntax.iterators import Rows, list_rows, sequence_rows
 from keepalived_conf.syntax.lexer import ESCAPED_BANG, ESCAPED_HASH, Line
 
@@ -48,43 +54,6 @@ _ITERATOR = re.compile(r"~(SEQx?|LST)[ \t]*\(")
 _INCLUDE = re.compile(r"(include[rmwba]?)[ \t]+(.*)")
 _INCLUDE_CHECK = re.compile(r"[ \t]*(?:global_defs[ \t]*\{[ \t]*)?include_check(?=[ \t}]|$)([^{}]*)")
 _RANDOM_MAX: Final = 32767
-
-FAILURES_THAT_COUNT = {
-    "include": "",
-    "includer": "R",
-    "includem": "RM",
-    "includew": "RMW",
-    "includeb": "RB",
-    "includea": "RMWB",
-}
-"""Include word -> classes of failure that refuse the configuration (R unreadable, M nothing matched,
-W wildcard matched nothing, B brace alternative missing)."""
-
-_CHECK_WORDS = {"read": "R", "match": "M", "wildcard_match": "W", "brace_match": "B"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Included:
-    """One file that an include matched."""
-
-    file: str
-    """Name shown in places."""
-    identity: str
-    """Real path: equal for equal files, whatever the name."""
-    folder: str
-    """Where its own relative includes start."""
-    lines: list[Line]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IncludeResult:
-    files: tuple[Included, ...]
-    failures: tuple[tuple[str, str], ...] = ()
-    """(class R, M, W or B; explanation)."""
-
-
-class IncludeReader(Protocol):
-    def __call__(self, pattern: str, folder: str) -> IncludeResult: ...
 
 
 @dataclass(kw_only=True, slots=True)
@@ -183,7 +152,7 @@ class Preprocessor:
                 return
             check = _INCLUDE_CHECK.match(line.text)
             if check:
-                self._set_check(check[1].split())
+                self.checked = checked_after(self.checked, check[1].split())
         cut = self._behind_brace(line.text)
         if cut is not None and depth < MAX_EXPANSION_DEPTH:
             head = _cut(line, 0, cut)
@@ -462,23 +431,6 @@ class Preprocessor:
         return sequence_rows(word, name + comma + numbers.text)
 
     # --- include ----------------------------------------------------------------------------------
-
-    def _set_check(self, words: list[str]) -> None:
-        """``include_check [[+|-]CLASS...]``: what counts from here on, to the end of this file."""
-        if not words:
-            self.checked = "RMWB"
-            return
-        for index, word in enumerate(words):
-            sign = word[:1] if word[:1] in ("+", "-") else ""
-            if not sign and index:
-                continue
-            if not sign:
-                self.checked = ""
-            letter = _CHECK_WORDS.get(word.removeprefix(sign) if sign else word, "")
-            if sign == "-":
-                self.checked = self.checked.replace(letter, "") if letter else self.checked
-            elif letter:
-                self.checked += letter if sign else "R" + letter
 
     def _include(
         self, line: Line, word: str, pattern: str, source: Included, chain: tuple[str, ...]

@@ -9,8 +9,9 @@ import pytest
 
 from keepalived_conf.diagnostics import Diagnostics
 from keepalived_conf.load import exit_status, load
+from keepalived_conf.syntax.includes import Included, IncludeResult
 from keepalived_conf.syntax.lexer import read_lines
-from keepalived_conf.syntax.preprocess import Included, IncludeResult, Preprocessor
+from keepalived_conf.syntax.preprocess import Preprocessor
 
 
 def expand(text: str, *, config_id: str = "high") -> tuple[list[str], Diagnostics]:
