@@ -45,6 +45,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     ),
     "global_defs": ("use_symlink_paths", "script_user", "enable_script_security", "nftables"),
     "vrrp_instance": ("interface", "version", "strict_mode"),
+    "virtual_server.real_server.SSL_GET": ("sni_name",),
 }
 """Block -> keywords that come first in this order; the others follow in the order of the table."""
 
@@ -146,6 +147,8 @@ INHERITED: dict[Key, Callable[[Around], Any]] = {
     ("vrrp_sync_group", "smtp_alert"): _mail("smtp_alert_vrrp", otherwise=False),
     ("virtual_server", "smtp_alert"): _mail("smtp_alert_checker", otherwise=False),
     ("virtual_server.real_server", "smtp_alert"): _mail("smtp_alert_checker", otherwise=True),
+    # sni_name turns it on.
+    ("virtual_server.real_server.SSL_GET", "enable_sni"): lambda _around: None,
     ("virtual_server.real_server", "alpha"): _around_alpha,
     **{(f"virtual_server.real_server.{name}", "alpha"): _around_alpha for name in _CHECKS},
     **{
