@@ -34,7 +34,8 @@ def build_globals(root: Read, defs: Read, reader: Reader) -> GlobalDefs:
     if not defs.has("vmac_addr_prefix") and defs.has("vmac_prefix"):
         given["vmac_addr_prefix"] = defs.get("vmac_prefix")
     if defs.has("config_save_dir"):
-        given["config_save_dir"] = defs.get("config_save_dir").removesuffix("/")
+        written = defs.get("config_save_dir")
+        given["config_save_dir"] = written if written == "/" else written.removesuffix("/") or None
     reader.script_security = bool(defs.get("enable_script_security"))
     found = reader.model(defs, GLOBAL_DEFS, GlobalDefs, **given)
     settings = {row.name for row in SETTINGS}
