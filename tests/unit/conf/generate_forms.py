@@ -224,6 +224,7 @@ ENTRIES: dict[str, Text] = {
 """Lines of value blocks, by the name of the block."""
 
 WORDS: dict[str, Text] = {
+    "global_defs.default_interface": INTERFACE,
     "global_defs.notification_email_from": one_of("me@example.org", '"M E <me@example.org>"'),
     "global_defs.smtp_server": one_of("10.0.0.9", "mail.example.org 2525", "2001:db8::9 25"),
     "global_defs.umask": one_of("022", "0x1f", "IWGRP|IRWXO", "IWGRP | IROTH", "18"),
