@@ -186,7 +186,9 @@ def _lint(given: argparse.Namespace) -> int:
         if findings:
             print(lint.text(findings, result, peer))
         print(f"{given.file}: {len(complaints)} of keepalived's own complaints, {len(findings)} findings")
-    return EXIT_ERRORS if findings or complaints else EXIT_OK
+    # A note is worth a look, and no reason for a pipeline to stop.
+    serious = any(one.severity is not Severity.NOTE or one.code == "lint-not-done" for one in findings)
+    return EXIT_ERRORS if serious or complaints else EXIT_OK
 
 
 def _explain(given: argparse.Namespace) -> int:

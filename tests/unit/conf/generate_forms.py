@@ -116,7 +116,7 @@ FORMS: dict[str, Text] = {
         one_of("", "vr.7", "name vr.8"),
         one_of("", "02:00:5e:00:01:07", "00:00:5e:00:01"),
         one_of("", "netlink_notify_msg"),
-        one_of("", "group 3", "group default"),
+        one_of("", "group 3", "group 0"),
     ),
     "[[name] INTERFACE] [ADDRESS[/LENGTH]] [bridge|private|vepa] [group GROUP]": words(
         one_of("", "vr.7", "name vr.8"),

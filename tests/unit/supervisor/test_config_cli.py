@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from keepalived_conf.diagnostics import Severity
+from keepalived_conf.tools import lint
 from supervisor import config_cli
 
 GOOD = (
@@ -167,6 +169,22 @@ def test_lint_finds_what_parses(file: Path, capsys: pytest.CaptureFixture[str]) 
     body = json.loads(capsys.readouterr().out)
     assert body["file"] == str(file)
     assert any("0644" in one["message"] for one in body["findings"])
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "status"),
+    [
+        ("lint-x", Severity.NOTE, 0),
+        ("lint-x", Severity.WARNING, 1),
+        ("lint-not-done", Severity.NOTE, 1),
+    ],
+)
+def test_a_note_of_the_linter_stops_no_pipeline(
+    file: Path, monkeypatch: pytest.MonkeyPatch, code: str, severity: Severity, status: int
+) -> None:
+    finding = lint.Finding(code=code, message="m", place=None, hint="h", severity=severity)
+    monkeypatch.setattr(lint, "lint", lambda *_args, **_kwargs: (finding,))
+    assert config_cli.main(["lint", "--no-host", str(file)]) == status
 
 
 def test_lint_of_two_machines(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
