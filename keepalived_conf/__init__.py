@@ -1,6 +1,6 @@
 """keepalived.conf as a library: read it, check it, take it apart, change it. docs/library.md has examples.
 
-    from keepalived_conf.load import load
+    from keepalived_conf import load
     result = load("/etc/keepalived/keepalived.conf")
 
 The names here are brought in when they are first used: a worker that needs the model loads nothing else.
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from keepalived_conf.diagnostics import KeepalivedClass as KeepalivedClass
     from keepalived_conf.diagnostics import Severity as Severity
     from keepalived_conf.diagnostics import render as render
-    from keepalived_conf.load import LoadResult as LoadResult
-    from keepalived_conf.load import exit_status as exit_status
-    from keepalived_conf.load import load_text as load_text
+    from keepalived_conf.loading import LoadResult as LoadResult
+    from keepalived_conf.loading import exit_status as exit_status
+    from keepalived_conf.loading import load as load
+    from keepalived_conf.loading import load_text as load_text
     from keepalived_conf.model import Config as Config
     from keepalived_conf.model import Place as Place
     from keepalived_conf.syntax.edit import Document as Document
@@ -30,16 +31,17 @@ _HOMES = {
     "Diagnostic": "diagnostics",
     "Document": "syntax.edit",
     "KeepalivedClass": "diagnostics",
-    "LoadResult": "load",
+    "LoadResult": "loading",
     "NotFoundError": "syntax.edit",
     "Place": "model",
     "Severity": "diagnostics",
     "Statement": "syntax.edit",
-    "exit_status": "load",
-    "load_text": "load",
+    "exit_status": "loading",
+    "load": "loading",
+    "load_text": "loading",
     "render": "diagnostics",
 }
-"""Public name -> module of this package. (``load`` here is the module that holds the function.)"""
+"""Public name -> module of this package."""
 
 
 def __getattr__(name: str) -> Any:

@@ -312,7 +312,7 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
 
 def _config_test(options: DaemonOptions) -> int:
     # Not by the loader: nothing of the daemon is needed for a test.
-    from keepalived_conf import load as conf
+    from keepalived_conf import loading as conf
     from keepalived_conf.diagnostics import render
     from keepalived_conf.tools.check import judged
 

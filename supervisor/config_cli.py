@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keepalived_conf.load import LoadResult
+    from keepalived_conf.loading import LoadResult
 
 EXIT_OK, EXIT_ERRORS, EXIT_USAGE = 0, 1, 2
 
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
 
 
 def _load(path: str, given: argparse.Namespace) -> LoadResult:
-    from keepalived_conf import load as conf
+    from keepalived_conf import loading as conf
 
     return conf.load(path, config_id=given.config_id, all_config=given.all_config)
 

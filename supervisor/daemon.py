@@ -552,7 +552,7 @@ def warm(roles: Iterable[str]) -> None:
     import encodings.ascii
     import encodings.idna  # noqa: F401 - sockets import it at the first name they meet
 
-    import keepalived_conf.load  # noqa: F401 - a reload must not need the installation
+    import keepalived_conf.loading  # noqa: F401 - a reload must not need the installation
 
     gc.collect()
     gc.freeze()

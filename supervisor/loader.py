@@ -76,7 +76,7 @@ def load_here(
     path: str, config_id: str | None, *, all_config: bool = False
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Load in this process: (manifest, role -> encoded slice)."""
-    from keepalived_conf import load as conf
+    from keepalived_conf import loading as conf
     from keepalived_conf.diagnostics import render
     from keepalived_conf.model import CheckerSlice
     from keepalived_conf.tools.check import EFFECT_CODES, judged

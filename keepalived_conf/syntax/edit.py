@@ -6,7 +6,7 @@
 
 Nothing is expanded: ``@id`` stays in front of its statement; ``$NAME=``, ``~SEQ(...)`` and include lines are
 statements like others. What is not touched stays as it is, byte for byte: comments, blanks, order, line
-ends, bytes that are no UTF-8. This is text only; what it means says ``keepalived_conf.load``.
+ends, bytes that are no UTF-8. This is text only; what it means says ``keepalived_conf.loading``.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from keepalived_conf.builders.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, KeepalivedClass, Severity, printable, render
 from keepalived_conf.grammar.schema import Effect
-from keepalived_conf.load import LoadResult, exit_status
+from keepalived_conf.loading import LoadResult, exit_status
 
 Verdict = Literal["accepted", "warnings", "errors"]
 

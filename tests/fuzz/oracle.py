@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from keepalived_conf.load import LoadResult, exit_status, load_text, slices
+from keepalived_conf.loading import LoadResult, exit_status, load_text, slices
 from keepalived_conf.syntax.edit import Document
 
 SLOW_S = 1.0

@@ -17,7 +17,7 @@ import pytest
 
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import rows_of
-from keepalived_conf.load import LoadResult, load, load_text
+from keepalived_conf.loading import LoadResult, load, load_text
 from keepalived_conf.tools import show
 from tests.lab import programs
 from tests.unit.conf.test_corpus import FOLDER, ROWS, needs_corpus

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keepalived_conf.diagnostics import KeepalivedClass, Severity, printable, render
-from keepalived_conf.load import LoadResult
+from keepalived_conf.loading import LoadResult
 from keepalived_conf.tools.lint import (
     rules_host,
     rules_nodes,

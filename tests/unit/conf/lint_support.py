@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepalived_conf.diagnostics import Severity
-from keepalived_conf.load import LoadResult, load
+from keepalived_conf.loading import LoadResult, load
 from keepalived_conf.model import IpInterface
 from keepalived_conf.tools.lint import FileFacts, Finding, lint
 from tests.unit.conf.support import instance_text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keepalived_conf.diagnostics import Diagnostic
-from keepalived_conf.load import LoadResult, load_text
+from keepalived_conf.loading import LoadResult, load_text
 from keepalived_conf.model import Check, RealServer, VirtualServer, VrrpInstance
 
 NAME = "t.conf"

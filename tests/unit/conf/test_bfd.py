@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from keepalived_conf.load import LoadResult
+from keepalived_conf.loading import LoadResult
 from keepalived_conf.model import BfdInstance, Weight
 from tests.unit.conf.support import codes, find, load, where
 

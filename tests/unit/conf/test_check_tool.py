@@ -10,7 +10,7 @@ import pytest
 from keepalived_conf.builders.reader import Use
 from keepalived_conf.diagnostics import Diagnostic, KeepalivedClass, Severity
 from keepalived_conf.grammar.schema import Effect
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import load as load_file
 from keepalived_conf.model import Place
 from keepalived_conf.tools import check
 from keepalived_conf.tools.check import severity_of

@@ -14,7 +14,7 @@ from keepalived_conf.grammar import check_forms, lvs_forms
 from keepalived_conf.grammar.forms import Args, Form
 from keepalived_conf.grammar.schema import Effect, rows_of
 from keepalived_conf.grammar.virtual_server import VIRTUAL_SERVER
-from keepalived_conf.load import LoadResult, exit_status, slices
+from keepalived_conf.loading import LoadResult, exit_status, slices
 from keepalived_conf.model import Forwarding, OtherCheck, ReplyPattern, Script, Tunnel, Weight
 from keepalived_conf.syntax.words import Word
 from tests.unit.conf.support import check, codes, find, load, real_server, service, service_text, where

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from keepalived_conf.diagnostics import Diagnostic
-from keepalived_conf.load import LoadResult, exit_status, load, slices
+from keepalived_conf.loading import LoadResult, exit_status, load, slices
 from keepalived_conf.tools.check import document, report
 
 FOLDER = Path(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from keepalived_conf.diagnostics import KeepalivedClass, hide_secrets, printable
-from keepalived_conf.load import exit_status, slices
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import exit_status, slices
+from keepalived_conf.loading import load as load_file
 from keepalived_conf.model import CheckerSlice, IpvsSlice, VrrpSlice
 from tests.unit.conf.support import codes, find, instance_text, load, service_text, where
 

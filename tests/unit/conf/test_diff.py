@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import load as load_file
 from keepalived_conf.model import Config, HttpUrl, LvsSyncDaemon, Route, SyncGroup
 from keepalived_conf.tools import diff_text
 from keepalived_conf.tools.diff import NotMadeForError, Operation, apply, diff, renamed

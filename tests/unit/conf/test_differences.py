@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from keepalived_conf.load import exit_status
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import exit_status
+from keepalived_conf.loading import load as load_file
 from tests.unit.conf.support import codes, find, instance_text, load, where
 
 HEAD = "vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n"

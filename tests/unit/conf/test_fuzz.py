@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Block
-from keepalived_conf.load import exit_status, load_text, slices
+from keepalived_conf.loading import exit_status, load_text, slices
 from tests.fuzz.mutate import mutated
 from tests.fuzz.oracle import check
 from tests.fuzz.seeds import from_tables

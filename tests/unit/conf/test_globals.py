@@ -9,7 +9,7 @@ import pytest
 from keepalived_conf.grammar.global_defs import GLOBAL_DEFS
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import SCRIPT_KEYWORDS, Block, Keyword, Type
-from keepalived_conf.load import exit_status
+from keepalived_conf.loading import exit_status
 from keepalived_conf.model import (
     DefaultScriptUser,
     Fifo,

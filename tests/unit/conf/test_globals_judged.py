@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.load import exit_status
+from keepalived_conf.loading import exit_status
 from tests.unit.conf.support import load
 
 DATA = Path(__file__).parent / "data" / "globals-judged.txt"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keepalived_conf.load import LoadResult, exit_status
+from keepalived_conf.loading import LoadResult, exit_status
 from keepalived_conf.model import GarpGroup, Script, SyncGroup, TrackGroup, TrackRef, VrrpInstance
 from tests.unit.conf.support import codes, find, load, where
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.load import LoadResult, exit_status, slices
+from keepalived_conf.loading import LoadResult, exit_status, slices
 from keepalived_conf.model import (
     Forwarding,
     GroupAddresses,

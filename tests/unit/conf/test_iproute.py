@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keepalived_conf.iproute_files import read_names
-from keepalived_conf.load import load_text
+from keepalived_conf.loading import load_text
 from keepalived_conf.syntax.iproute import Kind, Names, parse_file
 from keepalived_conf.syntax.values import BadValueError, c_number, c_number_before
 

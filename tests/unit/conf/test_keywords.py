@@ -17,8 +17,8 @@ import pytest
 from keepalived_conf.diagnostics import Diagnostic
 from keepalived_conf.grammar.preprocessor import PREPROCESSOR
 from keepalived_conf.grammar.schema import Effect, Keyword
-from keepalived_conf.load import LoadResult, load_text
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import LoadResult, load_text
+from keepalived_conf.loading import load as load_file
 from tests.unit.conf import keyword_rows, keyword_samples
 from tests.unit.conf.keyword_rows import Range, Row
 from tests.unit.conf.support import NAME

@@ -26,7 +26,7 @@ def test_every_public_name_is_there() -> None:
 
 def test_the_library_needs_the_standard_library_only() -> None:
     code = (
-        "import sys\nfrom keepalived_conf.load import load_text\nfrom keepalived_conf import Document\n"
+        "import sys\nfrom keepalived_conf.loading import load_text\nfrom keepalived_conf import Document\n"
         "load_text(b'vrrp_instance A {\\n}\\n')\nDocument.parse(b'a')\n"
         "known = sys.stdlib_module_names | {'__main__'}\n"
         "print(*sorted({m.partition('.')[0] for m in sys.modules} - known))"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from keepalived_conf import files
-from keepalived_conf.load import LoadResult
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import LoadResult
+from keepalived_conf.loading import load as load_file
 from keepalived_conf.syntax import preprocess
 from keepalived_conf.syntax.lexer import MAX_LINE_CHARS
 from keepalived_conf.syntax.parser import MAX_DEPTH

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keepalived_conf.load import load
+from keepalived_conf.loading import load
 from keepalived_conf.tools.lint import lint, text
 from tests.unit.conf.lint_support import MISTAKES, findings, header, named
 from tests.unit.conf.test_corpus import FOLDER as CORPUS

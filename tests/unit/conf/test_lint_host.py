@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from keepalived_conf.diagnostics import Severity
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import load as load_file
 from keepalived_conf.model import IpInterface
 from keepalived_conf.tools.lint import FileFacts, lint
 from keepalived_conf.tools.lint.host import LocalHost

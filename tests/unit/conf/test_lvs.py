@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keepalived_conf.grammar.virtual_server import SCHEDULERS
-from keepalived_conf.load import exit_status
+from keepalived_conf.loading import exit_status
 from tests.unit.conf.support import check, codes, find, load, real_server, service, service_text, where
 
 HTTP = "HTTP_GET"

@@ -8,8 +8,8 @@ import pytest
 
 from bus import codec
 from keepalived_conf.diagnostics import Diagnostic
-from keepalived_conf.load import load as load_file
-from keepalived_conf.load import slices
+from keepalived_conf.loading import load as load_file
+from keepalived_conf.loading import slices
 from keepalived_conf.model import VrrpSlice
 from tests.unit.conf.support import find, load
 

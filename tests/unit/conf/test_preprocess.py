@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keepalived_conf.diagnostics import Diagnostics
-from keepalived_conf.load import exit_status, load
+from keepalived_conf.loading import exit_status, load
 from keepalived_conf.syntax.includes import Included, IncludeResult
 from keepalived_conf.syntax.lexer import read_lines
 from keepalived_conf.syntax.preprocess import Preprocessor

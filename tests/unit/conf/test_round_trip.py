@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 
-from keepalived_conf.load import LoadResult, load_text
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import LoadResult, load_text
+from keepalived_conf.loading import load as load_file
 from keepalived_conf.tools import show
 from tests.unit.conf.generate import configurations
 from tests.unit.conf.test_corpus import FOLDER, ROWS, needs_corpus

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-import keepalived_conf.load
+import keepalived_conf.loading
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.load import LoadResult, exit_status
+from keepalived_conf.loading import LoadResult, exit_status
 from keepalived_conf.model import Encap, NextHop, Route, Rule, StaticAddress
 from tests.unit.conf.support import codes, find, instance, instance_text, load, where
 
@@ -35,7 +35,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def names_of_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same iproute2 on every host."""
-    monkeypatch.setattr(keepalived_conf.load, "read_names", lambda name, etc, usr: FILES.get(name, {}))
+    monkeypatch.setattr(keepalived_conf.loading, "read_names", lambda name, etc, usr: FILES.get(name, {}))
 
 
 def load_line(block: str, line: str) -> LoadResult:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.grammar.schema import Type, rows_of
-from keepalived_conf.load import load as load_file
+from keepalived_conf.loading import load as load_file
 from keepalived_conf.tools import json_schema, to_json
 from keepalived_conf.tools.settings import has_head
 from tests.unit.conf.generate import configurations

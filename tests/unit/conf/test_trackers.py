@@ -17,7 +17,7 @@ from keepalived_conf.grammar.track_forms import (
     TRACK_SCRIPT,
     USER,
 )
-from keepalived_conf.load import LoadResult, exit_status
+from keepalived_conf.loading import LoadResult, exit_status
 from keepalived_conf.model import (
     InitFile,
     Script,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keepalived_conf.load import exit_status
+from keepalived_conf.loading import exit_status
 from tests.unit.conf.support import codes, find, instance, instance_text, load, where
 
 DEFAULTS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bus import codec
 from keepalived_conf.diagnostics import KeepalivedClass
-from keepalived_conf.load import exit_status, slices
+from keepalived_conf.loading import exit_status, slices
 from keepalived_conf.tools import show
 from tests.unit.conf.support import load
 

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from keepalived_conf.load import exit_status
+from keepalived_conf.loading import exit_status
 from keepalived_conf.model import UnicastPeer
 from tests.unit.conf.support import codes, find, instance, where
 

@@ -19,7 +19,7 @@ from keepalived_conf.grammar.vrrp_forms import (
     PEER,
     VMAC,
 )
-from keepalived_conf.load import LoadResult, exit_status, slices
+from keepalived_conf.loading import LoadResult, exit_status, slices
 from keepalived_conf.model import (
     AuthHmac,
     GarpExtraIf,

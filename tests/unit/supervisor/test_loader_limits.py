@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import keepalived_conf.load
+import keepalived_conf.loading
 import keepalived_conf.tools.check  # noqa: F401 - as a daemon has it: children need not import it
 from bus import envelope, messages
 from supervisor import cli, commands, loader, operator, view
