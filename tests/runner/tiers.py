@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from deploy.setup.common import CACHE, ROOT
 from tests.runner import places
@@ -29,6 +29,8 @@ class Tier:
     about: str
     timeout_s: float
     place: Callable[[str, float], Place | Refusal]
+    beside: str = ""
+    """Folder of the tier that runs in a process of its own beside the rest: two cores, half the time."""
 
 
 @dataclass(kw_only=True)
@@ -63,7 +65,7 @@ def _peers(tier: str, _timeout_s: float) -> Place | Refusal:
 
 TIERS = (
     Tier(name="lint", about="ruff and mypy --strict", timeout_s=300, place=_here),
-    Tier(name="unit", about="pure parts, one by one", timeout_s=180, place=_here),
+    Tier(name="unit", about="pure parts, one by one", timeout_s=180, place=_here, beside="conf"),
     Tier(name="sim", about="whole segments of routers under virtual time", timeout_s=300, place=_here),
     Tier(name="netns", about="real packets in network namespaces", timeout_s=600, place=_namespaces),
     Tier(name="interop", about="one virtual router with real keepalived", timeout_s=900, place=_peers),
@@ -108,26 +110,32 @@ def _lint(tier: Tier) -> Outcome:
 
 def _pytest(tier: Tier, place: Place, arguments: Sequence[str]) -> Outcome:
     RESULTS.mkdir(parents=True, exist_ok=True)
-    report = RESULTS / f"{tier.name}.xml"
-    report.unlink(missing_ok=True)
-    command = [
-        *place.prefix, sys.executable, "-m", "pytest", f"tests/{tier.name}",
-        f"--junitxml={report}", *arguments,
-    ]  # fmt: skip
+    folder = f"tests/{tier.name}"
+    if tier.beside and not arguments:
+        runs = [[folder, f"--ignore={folder}/{tier.beside}"], [f"{folder}/{tier.beside}"]]
+    else:
+        runs = [[folder, *arguments]]
+    reports = [RESULTS / f"{tier.name}{'-beside' * index}.xml" for index in range(len(runs))]
+    commands = []
+    for run, report in zip(runs, reports, strict=True):
+        report.unlink(missing_ok=True)
+        commands.append([*place.prefix, sys.executable, "-m", "pytest", *run, f"--junitxml={report}"])
     # A folder of the run's own: nothing stays in /tmp, and an ordinary user who is root in a namespace
     # does not meet what the real root's pytest left there.
-    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o711)  # workers drop privileges, and reach their own files in it
-        status = call(command, tier.timeout_s + 15, {"TMPDIR": folder})
+    with tempfile.TemporaryDirectory(prefix="pk-", ignore_cleanup_errors=True) as scratch:
+        os.chmod(scratch, 0o711)  # workers drop privileges, and reach their own files in it
+        statuses = _call_all(commands, tier.timeout_s + 15, {"TMPDIR": scratch})
     outcome = Outcome(tier=tier.name, result="failed", where=place.name)
-    read_report(report, outcome)
-    if status is None:
-        outcome.failures.append(f"ended after {tier.timeout_s:.0f} s")
-    elif status == NO_TESTS_COLLECTED:
-        outcome.result, outcome.why = "not run", "no test was collected"
-        return outcome
-    elif status and not outcome.failed:
-        outcome.failures.append(f"pytest ended with status {status} (see above)")
+    for status, report in zip(statuses, reports, strict=True):
+        failed = outcome.failed
+        read_report(report, outcome)
+        if status is None:
+            outcome.failures.append(f"ended after {tier.timeout_s:.0f} s")
+        elif status == NO_TESTS_COLLECTED:
+            outcome.result, outcome.why = "not run", "no test was collected"
+            return outcome
+        elif status and outcome.failed == failed:
+            outcome.failures.append(f"pytest ended with status {status} (see above)")
     if outcome.failures or outcome.failed:
         outcome.failed = max(outcome.failed, 1)
     elif not outcome.passed:
@@ -158,14 +166,57 @@ def read_report(report: Path, outcome: Outcome) -> None:
             outcome.passed += 1
 
 
+def _call_all(
+    commands: Sequence[Sequence[str]], timeout_s: float, env: Mapping[str, str]
+) -> list[int | None]:
+    """``call`` each; the first with our output, the others beside it, their output behind it."""
+    with contextlib.ExitStack() as stack:
+        others = []
+        for command in commands[1:]:
+            output = stack.enter_context(tempfile.TemporaryFile())
+            process = _start(command, env, output)
+            stack.callback(_kill, process)
+            others.append((process, output))
+        end_at = time.monotonic() + timeout_s
+        statuses = [call(commands[0], timeout_s, env)]
+        for process, output in others:
+            statuses.append(_wait(process, max(0.0, end_at - time.monotonic())))
+            output.seek(0)
+            sys.stdout.write(output.read().decode(errors="replace"))
+            sys.stdout.flush()
+    return statuses
+
+
 def call(command: Sequence[str], timeout_s: float, env: Mapping[str, str] | None = None) -> int | None:
     """Run a command in a process group of its own with our output; None when it had to be ended.
 
     Nothing it started in that group survives it.
     """
-    full = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+    return _wait(_start(command, env or {}, None), timeout_s)
+
+
+def _start(
+    command: Sequence[str], env: Mapping[str, str], output: IO[bytes] | None
+) -> subprocess.Popen[bytes]:
     sys.stdout.flush()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=full, cwd=ROOT, process_group=0)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+        cwd=ROOT,
+        process_group=0,
+    )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
     try:
         return process.wait(timeout_s)
     except subprocess.TimeoutExpired:
@@ -177,6 +228,4 @@ def call(command: Sequence[str], timeout_s: float, env: Mapping[str, str] | None
             process.wait(10)
         raise
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _kill(process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -92,6 +93,24 @@ def test_a_tier_is_green_only_when_its_pytest_ended_well(
 ) -> None:
     outcome = fake_pytest(tmp_path, monkeypatch, status=status, report=report)
     assert (outcome.result, outcome.failed) == (result, failed)
+
+
+def test_a_folder_beside_counts_like_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tiers, "RESULTS", tmp_path)
+    script = tmp_path / "pytest"
+    script.write_text(
+        'for a in "$@"; do case $a in --junitxml=*) report=${a#--junitxml=};; tests/*beside) is=1;; esac; done\n'
+        f"echo '{GOOD}' > $report; echo \"${{is:-first}}\"; exit ${{is:-0}}\n"
+    )
+    monkeypatch.setattr(tiers.sys, "executable", "python")
+    place = dataclasses.replace(HERE, prefix=("sh", str(script)))
+    tier = Tier(name="unit", about="", timeout_s=5, place=lambda *_: place, beside="beside")
+    outcome = tiers.run_tier(tier)
+    assert (outcome.result, outcome.passed, outcome.failed) == ("failed", 2, 1)
+    assert outcome.failures == ["pytest ended with status 1 (see above)"]
+    assert capfd.readouterr().out.split() == ["first", "1"]
 
 
 def test_a_tier_without_its_place_is_not_run_and_keeps_the_reason() -> None:
