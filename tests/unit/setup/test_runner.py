@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 
@@ -101,10 +102,10 @@ def test_a_folder_beside_counts_like_the_rest(
     monkeypatch.setattr(tiers, "RESULTS", tmp_path)
     script = tmp_path / "pytest"
     script.write_text(
-        'for a in "$@"; do case $a in --junitxml=*) report=${a#--junitxml=};; tests/*beside) is=1;; esac; done\n'
+        "for a; do case $a in --junitxml=*) report=${a#--junitxml=};; tests/*beside) is=1;; esac; done\n"
         f"echo '{GOOD}' > $report; echo \"${{is:-first}}\"; exit ${{is:-0}}\n"
     )
-    monkeypatch.setattr(tiers.sys, "executable", "python")
+    monkeypatch.setattr(sys, "executable", "python")
     place = dataclasses.replace(HERE, prefix=("sh", str(script)))
     tier = Tier(name="unit", about="", timeout_s=5, place=lambda *_: place, beside="beside")
     outcome = tiers.run_tier(tier)
