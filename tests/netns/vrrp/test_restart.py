@@ -72,7 +72,7 @@ def test_killed_master_stays_master(lab: Lab, worker: MakeWorker, times: int) ->
     assert {a.src for a in adverts} == {lab.address("n1")}
     assert len(adverts) >= 2
     assert made.log().count('"event": "vrrp.transition"') == 2  # to BACKUP, to MASTER: at the first start
-    assert '"event": "vrrp.resumed"' in made.log()
+    wait_until(lambda: '"event": "vrrp.resumed"' in made.log(), 2, "resumed, and it says so")
     assert '"to": "MASTER"' not in peer.log()
 
 
@@ -117,7 +117,7 @@ def test_better_advert_in_the_kept_socket_ends_the_mastership(lab: Lab, worker: 
     made.start()
     wait_until(lambda: VIP not in lab.addresses("n1"), 3, "the address is off")
     assert wire.adverts(since, src=lab.address("n1")) == []
-    assert '"rule": "2a"' in made.log()
+    wait_until(lambda: '"rule": "2a"' in made.log(), 2, "resumed, and it says why")
     assert made.box.armed() == []
 
 
@@ -149,7 +149,8 @@ def test_late_but_not_blind_goes_on(lab: Lab, worker: MakeWorker) -> None:
     made.start()
     wait_until(lambda: len(wire.garps(since)) >= 5, 3, "neighbours are told again")
     assert watch.take() == []
-    assert '"rule": "2c"' in made.log()
+    # The record is written behind the packets.
+    wait_until(lambda: '"rule": "2c"' in made.log(), 2, "resumed, and it says why")
 
 
 def test_fenced_worker_starts_afresh(lab: Lab, worker: MakeWorker) -> None:
