@@ -108,7 +108,7 @@ class AuthHmac:
     """In file order, numbers unique."""
     active_key: int
     """Signs; one of ``keys``."""
-    time_window_s: int = 5
+    time_window_s: int = 0
     """How far the sender's clock may be off; without a meaning if ``anti_replay`` is monotonic."""
     anti_replay: Literal["time", "monotonic"] = "time"
     mode: Literal["enforce", "permissive", "receive-only"] = "enforce"
