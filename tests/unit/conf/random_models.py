@@ -56,7 +56,7 @@ def value(hint: Any, rng: Random, depth: int = 0) -> Any:
         return tuple(value(one, rng, depth + 1) for one in arguments)
     if dataclasses.is_dataclass(hint):
         return thing(hint, rng, depth + 1)
-    raise NotImplementedError(f"a random {hint}")
+    raise TypeError(f"the model has a kind of value that this module cannot make up: {hint}")
 
 
 def thing(model: Any, rng: Random, depth: int = 0) -> Any:

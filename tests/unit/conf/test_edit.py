@@ -83,7 +83,10 @@ def test_awkward_bytes_come_back(data: bytes) -> None:
     assert Document.parse(data).bytes() == data
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus of configurations")
+@pytest.mark.skipif(
+    not CORPUS.is_dir(),
+    reason=f"no corpus of configurations in {CORPUS} (set PYKEEPALIVED_CORPUS to a folder with one)",
+)
 def test_the_corpus_comes_back() -> None:
     count = 0
     for path in CORPUS.rglob("*"):
