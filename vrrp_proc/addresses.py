@@ -28,9 +28,6 @@ class Owner(Protocol):
     """A virtual router as address work sees it."""
 
     @property
-    def name(self) -> str: ...
-
-    @property
     def installed(self) -> set[VirtualAddress]:
         """Addresses that the kernel holds because of this router; kept current by ``AddressWork``."""
 
@@ -147,7 +144,7 @@ class AddressWork:
         """The router is gone: nothing more of it."""
         self._jobs = deque(job for job in self._jobs if job.owner is not owner)
         self._withdrawals = deque(job for job in self._withdrawals if job.owner is not owner)
-        self._announcer.cancel(owner.name)
+        self._announcer.cancel(owner)
 
     def _drop_pending(self, owner: Owner, gone: set[VirtualAddress]) -> None:
         kept: deque[_Job] = deque()
@@ -159,7 +156,7 @@ class AddressWork:
             kept.append(job)
         self._jobs = kept
         frames = [frame.data for vip in gone if (frame := owner.frame(vip)) is not None]
-        self._announcer.cancel(owner.name, frames)
+        self._announcer.cancel(owner, frames)
 
     # --- doing it ------------------------------------------------------------------------------
 
@@ -240,7 +237,7 @@ class AddressWork:
     def _start_announcing(self, job: _Announce) -> None:
         frames = [frame for vip in job.addresses if (frame := job.owner.frame(vip)) is not None]
         self._announcer.announce(
-            job.owner.name,
+            job.owner,
             frames,
             job.copies,
             lambda: job.owner.deliver(Announced(ticket=job.ticket)),

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from vrrp_proc.loop import Loop, Timer
 
@@ -85,7 +86,7 @@ def frame_for(interface: str, ifindex: int, mac: bytes, address: IPv4Address | I
 
 @dataclass(slots=True)
 class _Burst:
-    owner: str
+    owner: object
     frames: Sequence[Frame]
     copies: int
     on_done: Callable[[], None]
@@ -117,7 +118,7 @@ class Announcer:
     ``on_failure(owner, frames, error)`` is told once per burst that the kernel refused some of it.
     """
 
-    def __init__(self, loop: Loop, on_failure: Callable[[str, int, OSError], None]) -> None:
+    def __init__(self, loop: Loop, on_failure: Callable[[Any, int, OSError], None]) -> None:
         self._loop = loop
         self._on_failure = on_failure
         self._bursts: deque[_Burst] = deque()
@@ -127,8 +128,11 @@ class Announcer:
         self.garp_interval_s = 0.0
         self.gna_interval_s = 0.0
 
-    def announce(self, owner: str, frames: Sequence[Frame], copies: int, on_done: Callable[[], None]) -> None:
-        """Queue ``frames``, the whole list ``copies`` times; ``on_done`` when the last has left."""
+    def announce(
+        self, owner: object, frames: Sequence[Frame], copies: int, on_done: Callable[[], None]
+    ) -> None:
+        """Queue ``frames``, the whole list ``copies`` times; ``on_done`` when the last has left. ``owner`` is
+        only compared: whose frames they are, see ``cancel``."""
         if not frames or copies <= 0:
             on_done()
             return
@@ -136,7 +140,7 @@ class Announcer:
         if self._timer.due_at is None:
             self._schedule_work()
 
-    def cancel(self, owner: str, frames: Sequence[bytes] | None = None) -> None:
+    def cancel(self, owner: object, frames: Sequence[bytes] | None = None) -> None:
         """Send these frames of ``owner`` (None: any) no more: the addresses are not ours any longer."""
         if not self._bursts:
             return

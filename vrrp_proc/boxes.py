@@ -7,8 +7,9 @@ in its record. Behind the core's record the shell keeps a few words of its own (
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from keepalived_conf.model import VrrpInstance
 from vrrp_proc.record import Fence, RecordError, ResumeRecord, digest_name
 from worker.blackbox import BlackBox, BoxError, FenceSlot
 
@@ -82,6 +83,22 @@ class Ledger:
     def take(self, name: str) -> Entry | None:
         """What an earlier incarnation left for the instance of this name; its slot is now in use."""
         return self._entries.pop(digest_name(name), None)
+
+    def take_renamed(self, config: VrrpInstance, ifindex: int) -> Entry | None:
+        """As ``take``, of the same virtual router under a name that is not configured any more; to be asked
+        when every configured name has taken what is its own. The record comes back under the new name."""
+        for digest, entry in self._entries.items():
+            old = entry.record
+            elsewhere = bool(config.unicast_peers) and old.local_address != config.source_address
+            if not elsewhere and (old.family, old.version, old.virtual_router_id, old.ifindex) == (
+                config.family,
+                config.version,
+                config.virtual_router_id,
+                ifindex,
+            ):
+                del self._entries[digest]
+                return replace(entry, record=replace(old, name_digest=digest_name(config.name)))
+        return None
 
     def allocate(self) -> int:
         """A free slot. Raises BoxError when all are in use."""

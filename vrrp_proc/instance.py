@@ -30,7 +30,7 @@ from vrrp_proc.effects import (
 )
 from vrrp_proc.events import AdvertReceived, Event, ResumePlan, Rule
 from vrrp_proc.packet import Remark
-from vrrp_proc.record import RecordState, ResumeRecord, digest_addresses
+from vrrp_proc.record import RecordState, ResumeRecord, digest_addresses, digest_name
 from vrrp_proc.resume import OWNER_PRIORITY, beats, judge_mastership
 from vrrp_proc.router import INSTALL_RETRY_S, Router, advert_differs, all_addresses, same_router
 from vrrp_proc.timers import seconds, survival_s
@@ -517,6 +517,7 @@ class Instance(Router):
             raise ValueError(f"{old.name}: another virtual router; stop the old one and start a new one")
         before_s = self._down_s()
         self.config, self.generation = new, event.generation
+        self._name_digest = digest_name(new.name)
         self._addresses_digest = digest_addresses(all_addresses(new))
         if new.priority == OWNER_PRIORITY:
             self.priority = OWNER_PRIORITY

@@ -20,7 +20,7 @@ from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance, Vrrp
 from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import group_of
 from vrrp_proc.announce import Announcer
-from vrrp_proc.boxes import Ledger
+from vrrp_proc.boxes import Entry, Ledger
 from vrrp_proc.effects import Resumed, Transition
 from vrrp_proc.events import ReceiveGap
 from vrrp_proc.links import LinkTable
@@ -28,7 +28,7 @@ from vrrp_proc.loop import Loop, Stage, Timer
 from vrrp_proc.netlink import AddressEvent, Monitor, NetlinkError, OverrunError, RouteSocket
 from vrrp_proc.ports import PortKey, Ports, Use
 from vrrp_proc.publish import BusVoice, state_record
-from vrrp_proc.router import same_router
+from vrrp_proc.router import is_renamed, same_router
 from vrrp_proc.sockets import Received, SendSocket
 from vrrp_proc.virtual_router import VirtualRouter
 from worker import log as logging
@@ -285,13 +285,14 @@ class VrrpWorker:
         problems: list[str] = []
         changed: list[tuple[VirtualRouter, VrrpInstance]] = []
         reused = {config.name: router for router, config in kept.items()}
+        own = {name: self.ledger.take(name) for name in configs if name not in reused}
         for config in configs.values():
             running = reused.get(config.name)
             if running is not None:
                 changed.append((running, config))
                 continue
             try:
-                fresh.append(self._new_router(config, generation))
+                fresh.append(self._new_router(config, generation, own[config.name]))
             except BoxError as error:
                 problems.append(f"vrrp_instance {config.name}: {error}")
         routers = {router.name: router for router in [*kept, *fresh]}
@@ -316,18 +317,30 @@ class VrrpWorker:
     def _match(self, configs: dict[str, VrrpInstance]) -> dict[VirtualRouter, VrrpInstance]:
         """Running routers that go on, with their new configuration."""
         found: dict[VirtualRouter, VrrpInstance] = {}
+        left = dict(configs)
         for name, router in self._routers.items():
-            config = configs.get(name)
+            config = left.get(name)
             if config is not None and same_router(router.config, config):
-                found[router] = config
+                found[router] = left.pop(name)
+        for router in self._routers.values():
+            if router not in found:
+                renamed = next((one for one in left.values() if is_renamed(router.config, one)), None)
+                if renamed is not None:
+                    found[router] = left.pop(renamed.name)
+                    self._log.info("vrrp.renamed", instance=renamed.name, before=router.name)
         return found
 
-    def _new_router(self, config: VrrpInstance, generation: int) -> VirtualRouter:
-        entry = self.ledger.take(config.name)
+    def _new_router(self, config: VrrpInstance, generation: int, entry: Entry | None) -> VirtualRouter:
+        entry = entry or self._renamed_entry(config)
         slot = entry.slot if entry is not None else self.ledger.allocate()
         router = VirtualRouter(self, config, generation, slot)
         router.entry = entry
         return router
+
+    def _renamed_entry(self, config: VrrpInstance) -> Entry | None:
+        """What an earlier incarnation that died while it was told the new name left under the old one."""
+        link = self.links.by_name(config.interface)
+        return self.ledger.take_renamed(config, link.index) if link is not None else None
 
     def _start(self, routers: list[VirtualRouter], first: bool) -> None:
         """Adverts first: everything is looked at and encoded before the first one starts."""
@@ -594,11 +607,11 @@ class VrrpWorker:
     def log(self, level: str, event_id: str, **fields: Any) -> None:
         self.loop.defer(lambda: getattr(self._log, level)(event_id, **fields))
 
-    def _announce_failed(self, owner: str, frames: int, error: OSError) -> None:
+    def _announce_failed(self, owner: VirtualRouter, frames: int, error: OSError) -> None:
         self.log(
             "warning",
             "vrrp.announce_failed",
-            instance=owner,
+            instance=owner.name,
             frames=frames,
             reason=error.strerror or str(error),
         )

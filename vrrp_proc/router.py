@@ -56,11 +56,17 @@ def same_router(old: VrrpInstance, new: VrrpInstance) -> bool:
     """Can ``Reconfigured`` turn the one into the other? Else: stop the old instance, start a new one.
 
     Interface, family, version and VRID say which virtual router this is, and the way packets go decides
-    which sockets it has."""
+    which sockets it has. The name is only what people call it."""
     return all(
         getattr(old, name) == getattr(new, name)
-        for name in ("name", "interface", "family", "version", "virtual_router_id")
+        for name in ("interface", "family", "version", "virtual_router_id")
     ) and bool(old.unicast_peers) == bool(new.unicast_peers)
+
+
+def is_renamed(old: VrrpInstance, new: VrrpInstance) -> bool:
+    """Are they one virtual router under two names? As keepalived matches them: unicast routers of one VRID
+    and interface are told apart by the address that they send from."""
+    return same_router(old, new) and (not old.unicast_peers or old.source_address == new.source_address)
 
 
 def all_addresses(config: VrrpInstance) -> tuple[VirtualAddress, ...]:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from keepalived_conf.model import VrrpSlice
 from tests.lab import Lab
 from tests.lab.system import wait_until
 from tests.netns.vrrp.conftest import MakeWorker
@@ -79,6 +80,41 @@ def test_reload_adds_and_removes_instances(lab: Lab, worker: MakeWorker) -> None
     made.reload()
     wait_until(lambda: "192.0.2.200" not in lab.addresses("n1"), 2, "the last one has left")
     wait_until(lambda: _pumped(made), 2, "the socket was given back")
+
+
+def test_a_renamed_instance_goes_on(lab: Lab, worker: MakeWorker) -> None:
+    """By a reload, by names that change places, and by a worker that dies as it is told the new name."""
+    wire = lab.observer()
+    addresses = ("192.0.2.200/24",)
+    made = _master(
+        worker(
+            "n1",
+            instance("ONE", advert_int_cs=20),
+            instance("TWO", advert_int_cs=20, virtual_router_id=52, addresses=addresses),
+        ),
+        lab,
+    )
+    wait_until(lambda: "192.0.2.200" in lab.addresses("n1"), 5, "both are master")
+    watch, since = lab.address_watch("n1"), time.time()
+    made.reload(
+        instance("TWO", advert_int_cs=20),
+        instance("THREE", advert_int_cs=20, virtual_router_id=52, addresses=addresses),
+    )
+    wait_until(lambda: made.log().count('"vrrp.renamed"') == 2, 5, "renamed")
+    made.kill()
+    made.slice = VrrpSlice(
+        globals=made.slice.globals,
+        instances=(
+            instance("FOUR", advert_int_cs=20),
+            instance("FIVE", advert_int_cs=20, virtual_router_id=52, addresses=addresses),
+        ),
+    )
+    made.start()
+    wait_until(lambda: made.log().count('"vrrp.resumed"') == 2, 5, "resumed under the newest names")
+    time.sleep(0.5)
+    assert watch.take() == []
+    assert wire.adverts(since, active=False) == []
+    assert made.log().count('"to": "MASTER"') == 2
 
 
 def _pumped(made: Worker) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_interface
 
 import pytest
 
-from keepalived_conf.model import VirtualAddress
+from keepalived_conf.model import UnicastPeer, VirtualAddress
+from tests.unit.vrrp import build
 from vrrp_proc import netlink, undo
 from vrrp_proc.boxes import Ledger, Trailer
 from vrrp_proc.record import Fence, RecordState, ResumeRecord, digest_name
@@ -179,3 +181,24 @@ def test_undo_bytes_are_the_ledger_of_addresses() -> None:
     assert undo.deletions(undo.encode([release], [])) == []
     assert undo.deletions(data[:-1]) == []
     assert undo.deletions(b"") == []
+
+
+def test_a_router_under_a_new_name_takes_its_record(box: BlackBox) -> None:
+    first = Ledger(box)
+    first.save(first.allocate(), _record("A"), FENCE, Trailer())
+    other = build.config(name="B", virtual_router_id=52)
+    same = build.config(name="B", virtual_router_id=51)
+    elsewhere = build.config(
+        name="B",
+        virtual_router_id=51,
+        unicast_peers=(UnicastPeer(address=IPv4Address("192.0.2.9")),),
+        source_address=IPv4Address("192.0.2.7"),
+    )
+    second = Ledger(box)
+    assert second.take_renamed(other, 2) is None
+    assert second.take_renamed(same, 3) is None
+    assert second.take_renamed(elsewhere, 2) is None
+    entry = second.take_renamed(same, 2)
+    assert entry is not None
+    assert entry.record == dataclasses.replace(_record("A"), name_digest=digest_name("B"))
+    assert second.orphans() == []
