@@ -159,7 +159,7 @@ def _diff(given: argparse.Namespace) -> int:
         print(diff_text.text(operation))
     for before, after in renamed:
         # To keepalived a name is nothing. Our vrrp worker keeps its records by name, until it is told better.
-        print(f"# {before} is called {after} now: to keepalived the same; here it leaves and starts anew")
+        print(f"# {before} is called {after} now: the same virtual router, it goes on")
     if not operations and not renamed:
         print("# nothing to do")
     return EXIT_OK

@@ -89,7 +89,7 @@ def test_diff_prints_operations_and_says_who_is_called_otherwise(
     assert config_cli.main(["diff", str(file), str(new)]) == 0
     assert capsys.readouterr().out == (
         "vrrp: reset timer of W: advert_int 1 -> 2\n"
-        "# V is called W now: to keepalived the same; here it leaves and starts anew\n"
+        "# V is called W now: the same virtual router, it goes on\n"
     )
     assert config_cli.main(["diff", "--json", str(file), str(new)]) == 0
     (line,) = capsys.readouterr().out.splitlines()
