@@ -43,7 +43,7 @@ def two_answer(pair: Pair, since: float, until: float) -> list[str]:
 
 def _dies_at_every_start(count: int) -> list[str]:
     complaints, disturbed = [], 0
-    adv = 0.5
+    adv = 1.0
     configs = (pair_config(150, adv, balancer=False), pair_config(100, adv, balancer=False))
     with Pair(adv, configs=configs, start=("n2",)) as pair:
         flag = pair.lab.dir / "die"
@@ -64,12 +64,12 @@ def _dies_at_every_start(count: int) -> list[str]:
             zeros = pair.observer.adverts(at, first.at, src="10.100.0.1", active=False)
             missed = not zeros and stalled > 0.02
             if missed:
-                # The host let the supervisor miss the moment (a tenth of a second, most of it work): no
+                # The host let the supervisor miss the moment (a fifth of a second, most of it work): no
                 # release then, the addresses go all the same. Both nodes are on this host: what they do
                 # when it goes on, they do at the same time.
                 disturbed += 1
             elif not zeros:
-                complaints.append("no release")
+                complaints.append(f"no release; stall {stalled:.3f}\n{pair.log('n1')[-4000:]}")
             # Not before F, and in any case before a peer of priority 254 could have taken over.
             released_s = zeros[0].at - last if zeros else fence_s(adv)
             if not fence_s(adv) - 0.01 <= released_s <= 3 * adv + stalled:
@@ -216,9 +216,12 @@ CASES: dict[str, Callable[[int], list[str]]] = {
 }
 
 
+TIMED = {"a worker that dies at every start is fenced"}
+
+
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
-    """case -> complaints; only the selected cases run, all of them side by side."""
+    """case -> complaints; only the selected cases run, in several laboratories side by side."""
     wanted = [
         item.callspec.params["case"]
         for item in request.session.items
@@ -226,11 +229,13 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     ]
     total = rounds(20)
     labs = min(LABS, total)
-    names = [name for _ in range(labs) for name in wanted]
-    jobs = [partial(told, CASES[name], -(-total // labs)) for name in names]
     found: dict[str, list[str]] = {name: [] for name in wanted}
-    for name, complaints in zip(names, in_parallel(jobs, 4), strict=True):
-        found[name] += complaints
+    # The one that has a moment to meet runs by itself: the others start daemons all the time.
+    for together in ([name for name in wanted if name in TIMED], [n for n in wanted if n not in TIMED]):
+        names = [name for _ in range(labs) for name in together]
+        jobs = [partial(told, CASES[name], -(-total // labs)) for name in names]
+        for name, complaints in zip(names, in_parallel(jobs, labs), strict=True):
+            found[name] += complaints
     return found
 
 
