@@ -21,7 +21,7 @@ from typing import ClassVar, Literal, TypeVar
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface
 
-ROLES: tuple[str, ...] = ("vrrp", "checker", "ipvs", "supervisor")
+ROLES: tuple[str, ...] = ("vrrp", "checker", "ipvs", "script", "supervisor")
 """Every role that publishes. ``supervisor`` speaks through the broker's control channel."""
 
 
@@ -113,7 +113,28 @@ class TransitionCause:
     """How late after its deadline the timer, or after its arrival the packet, was handled."""
 
 
-@_message("vrrp_instance", "vrrp")
+TrackerKind = Literal["interface", "script", "file", "process"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackerShare:
+    """What one tracker does to one instance at present."""
+
+    tracker_kind: TrackerKind
+    name: str
+    value: int | None
+    """As ``TrackerState.value``; of an interface 1 (usable) or 0. None: not known yet."""
+    weight: int
+    """As configured for this instance, reversal included in its sign; 0: no weight, a fault instead."""
+    share: int
+    """What it adds to the priority now."""
+    fault: bool
+    """It keeps the instance in FAULT."""
+    stale: bool = False
+    """Its last value is held while whoever finds it out is silent."""
+
+
+@_message("vrrp_instance", "vrrp", version=2)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VrrpInstanceState(State):
     """One vrrp_instance; key: its name."""
@@ -139,13 +160,41 @@ class VrrpInstanceState(State):
     transitions: int
     """State changes since the instance was configured, over all incarnations."""
     cause: TransitionCause
+    group: str = ""
+    """vrrp_sync_group that it is a member of; empty: none."""
+    trackers: tuple[TrackerShare, ...] = ()
+    held_back: str = ""
+    """An operator's step-down: the reason; empty: none."""
+    held_back_until_wall_at: float | None = None
+    """None: until ``resume``."""
 
     @property
     def key(self) -> str:
         return self.instance
 
 
-@_message("vrrp_transition", "vrrp")
+@_message("vrrp_group", "vrrp")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VrrpGroupState(State):
+    """One vrrp_sync_group; key: ``group:`` and its name."""
+
+    group: str
+    state: VrrpStateName
+    members: tuple[str, ...]
+    since_at: float
+    since_wall_at: float
+    transitions: int
+    """State changes of the group since it was configured, over all incarnations."""
+    cause: TransitionCause
+    decided_by: str
+    """The member whose input it was; empty: none."""
+
+    @property
+    def key(self) -> str:
+        return f"group:{self.group}"
+
+
+@_message("vrrp_transition", "vrrp", version=2)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VrrpTransition(Event):
     """An instance changed its state."""
@@ -157,6 +206,51 @@ class VrrpTransition(Event):
     from_state: VrrpStateName
     to_state: VrrpStateName
     cause: TransitionCause
+    number: int
+    """``VrrpInstanceState.transitions`` with this one counted: each is one more than the one before."""
+    priority: int
+    """Effective priority at that moment."""
+    removed: bool = False
+    """It left because the configuration has it no more (``to_state`` is INIT)."""
+
+
+@_message("vrrp_group_transition", "vrrp")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VrrpGroupTransition(Event):
+    """A vrrp_sync_group changed its state; said before the transitions of its members."""
+
+    group: str
+    from_state: VrrpStateName
+    to_state: VrrpStateName
+    cause: TransitionCause
+    decided_by: str
+    number: int
+    """``VrrpGroupState.transitions`` with this one counted."""
+
+
+@_message("vrrp_lower_priority_heard", "vrrp")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VrrpLowerPriorityHeard(Event):
+    """A master heard an advert that loses against it (keepalived's MASTER_RX_LOWER_PRI)."""
+
+    instance: str
+    priority: int
+    """Ours."""
+    peer: IpAddress
+    peer_priority: int
+
+
+@_message("vrrp_priority_changed", "vrrp")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VrrpPriorityChanged(Event):
+    """The effective priority of an instance changed."""
+
+    instance: str
+    state: VrrpStateName
+    priority: int
+    before: int
+    detail: str
+    """For people: what changed it."""
 
 
 # --- checker -------------------------------------------------------------------------------------
@@ -296,6 +390,92 @@ class QuorumChanged(Event):
     weight_up: int
     quorum: int
     sorry_active: bool
+
+
+# --- script --------------------------------------------------------------------------------------
+
+
+@_message("tracker", "script")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackerState(State):
+    """What a vrrp_script, track_file or vrrp_track_process says; key: kind and name."""
+
+    tracker_kind: Literal["script", "file", "process"]
+    name: str
+    value: int | None
+    """A script or process: 1 good, 0 bad; a file: its number. None: not known yet."""
+    since_at: float
+    since_wall_at: float
+    interval_s: float
+    """How often it is looked at, for the reader's judgement of staleness; 0: when it changes."""
+    last_result: str
+    """For people: exit status, deadline, number of processes; empty before the first."""
+    last_at: float | None
+    successes: int
+    failures: int
+    """In a row, of a script: at most ``rise`` and ``fall`` are counted."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.tracker_kind}:{self.name}"
+
+
+@_message("tracker_changed", "script")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackerChanged(Event):
+    """A tracker has a new value."""
+
+    tracker_kind: Literal["script", "file", "process"]
+    name: str
+    value: int
+    before: int | None
+    reason: str
+
+
+@_message("script_ended", "script")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScriptEnded(Event):
+    """A notify, quorum or FIFO script ended (of tracked scripts only what they find is told)."""
+
+    purpose: str
+    """What it was run for: ``INSTANCE VI_1 MASTER``, ``quorum_up ...``, ``fifo ...``."""
+    program: str
+    """Path, without arguments: they may hold secrets."""
+    pid: int
+    status: int | None
+    """Exit status; None: ended by ``killed_by``, or never started."""
+    killed_by: str = ""
+    """Name of a signal."""
+    why: str = ""
+    """Why it was killed or not started; empty when it ended by itself."""
+    waited_s: float
+    """From the event to the start."""
+    ran_s: float
+    output: str
+    """Its last words, at most 4096 octets."""
+
+
+@_message("notify_status", "script")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotifyStatus(State):
+    """Queues of the script worker; one record, key ``notify``."""
+
+    waiting: int
+    """Notify scripts that wait for their turn."""
+    running: int
+    fifo_lines: int
+    """Lines written to FIFOs."""
+    fifo_waiting: int
+    """Lines that wait for a reader."""
+    fifo_lost: int
+    """Lines given up because a FIFO stayed full."""
+    mails_waiting: int
+    mails_sent: int
+    mails_lost: int
+
+    @property
+    def key(self) -> str:
+        return "notify"
 
 
 # --- supervisor ----------------------------------------------------------------------------------

@@ -18,12 +18,13 @@ from keepalived_conf.diagnostics import Diagnostic, Diagnostics, KeepalivedClass
 from keepalived_conf.files import Files, UnusableError, matches
 from keepalived_conf.grammar.root import ROOT
 from keepalived_conf.iproute_files import read_names
-from keepalived_conf.model import CheckerSlice, Config, IpvsSlice, VrrpSlice
+from keepalived_conf.model import Config
+from keepalived_conf.slicing import slices
 from keepalived_conf.syntax.includes import Included
 from keepalived_conf.syntax.parser import Node, parse
 from keepalived_conf.syntax.preprocess import Preprocessor
 
-Slice = VrrpSlice | CheckerSlice | IpvsSlice
+__all__ = ["LoadResult", "exit_status", "load", "slices"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,21 +159,6 @@ def _result(built: Built, diagnostics: Diagnostics, files: Files, tree: Iterable
         tree=tuple(tree),
         sources=files.sources,
     )
-
-
-def slices(config: Config) -> dict[str, Slice]:
-    """What each worker gets: only roles that have something to do."""
-    found: dict[str, Slice] = {}
-    if config.vrrp_instances:
-        found["vrrp"] = VrrpSlice(globals=config.globals, instances=config.vrrp_instances)
-    # A group has no service yet.
-    services = tuple(server for server in config.virtual_servers if server.group is None)
-    checks = tuple(check for server in services for real in server.real_servers for check in real.checks)
-    if checks:
-        found["checker"] = CheckerSlice(globals=config.globals, checks=checks)
-    if services:
-        found["ipvs"] = IpvsSlice(globals=config.globals, virtual_servers=services)
-    return found
 
 
 def exit_status(result: LoadResult) -> int:

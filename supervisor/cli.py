@@ -93,7 +93,7 @@ def _verb(verb: str, argv: list[str]) -> int:
         words.add_argument("--topic", action="append", metavar="T", help="only streams or kinds that match")
         words.add_argument("--count", type=int, metavar="N", help="end after N events")
     if verb == "restart":
-        words.add_argument("worker", choices=("bus", "ipvs", "checker", "vrrp"))
+        words.add_argument("worker", choices=("bus", "script", "ipvs", "checker", "vrrp"))
     if verb == "reload":
         words.add_argument("--wait", action="store_true", help="wait for the result; exit 1 when refused")
     if verb == "log-level":

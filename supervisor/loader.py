@@ -78,7 +78,7 @@ def load_here(
     """Load in this process: (manifest, role -> encoded slice)."""
     from keepalived_conf import loading as conf
     from keepalived_conf.diagnostics import render
-    from keepalived_conf.model import CheckerSlice
+    from keepalived_conf.model import CheckerSlice, ScriptSlice
     from keepalived_conf.tools.check import EFFECT_CODES, judged
 
     result = conf.load(path, config_id=config_id, all_config=all_config)
@@ -105,6 +105,12 @@ def load_here(
 
         capabilities["checker"] = " ".join(sorted(required_capabilities(checks)))
         records["checker"] = required_records(checks)
+    scripts = found.get("script")
+    if isinstance(scripts, ScriptSlice):
+        from script_proc import process as script
+
+        capabilities["script"] = " ".join(sorted(script.required_capabilities(scripts)))
+        records["script"] = script.required_records(scripts)
     config = result.config
     slices = {role: codec.dumps(slice_) for role, slice_ in found.items()}
     manifest = Manifest(
@@ -215,10 +221,11 @@ def _send(sock: socket.socket, manifest: Manifest, slices: dict[str, bytes]) -> 
 
 def empty_slices() -> dict[str, Callable[[], Any]]:
     """Role -> maker of a slice with nothing in it, for workers that --all starts."""
-    from keepalived_conf.model import CheckerSlice, GlobalDefs, IpvsSlice, VrrpSlice
+    from keepalived_conf.model import CheckerSlice, GlobalDefs, IpvsSlice, ScriptSlice, VrrpSlice
 
     return {
         "vrrp": lambda: VrrpSlice(globals=GlobalDefs(), instances=()),
         "checker": lambda: CheckerSlice(globals=GlobalDefs(), checks=()),
         "ipvs": lambda: IpvsSlice(globals=GlobalDefs(), virtual_servers=()),
+        "script": lambda: ScriptSlice(globals=GlobalDefs()),
     }

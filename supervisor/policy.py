@@ -21,11 +21,17 @@ HARD_LIMIT_FACTOR = 4
 START_LIMIT_S = 10.0
 """Forked is not ready; not ready by now is hung."""
 APPLY_DEATHS_BEFORE_ROLLBACK = 3
-START_ORDER = ("bus", "ipvs", "checker", "vrrp")
-STOP_ORDER = ("vrrp", "checker", "ipvs", "bus")
-APPLY_ORDER = (("checker", "full"), ("ipvs", "additions"), ("vrrp", "full"), ("ipvs", "removals"))
-"""Commit order of a reload: checks first, what must exist before traffic comes, addresses, and
-only then what nobody uses any more."""
+START_ORDER = ("bus", "script", "ipvs", "checker", "vrrp")
+STOP_ORDER = ("vrrp", "checker", "ipvs", "script", "bus")
+APPLY_ORDER = (
+    ("script", "full"),
+    ("checker", "full"),
+    ("ipvs", "additions"),
+    ("vrrp", "full"),
+    ("ipvs", "removals"),
+)
+"""Commit order of a reload: what others listen to and tell (scripts, checks) first, what must exist before
+traffic comes, addresses, and only then what nobody uses any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

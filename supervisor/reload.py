@@ -62,7 +62,7 @@ class Generation:
 
 def restrict(loaded: Loaded, *, vrrp: bool, checkers: bool, all_workers: bool) -> Loaded:
     """Drop the slices that -P or -C exclude, add empty ones for --all."""
-    keep = {"vrrp": vrrp, "checker": checkers, "ipvs": checkers}
+    keep = {"vrrp": vrrp, "checker": checkers, "ipvs": checkers, "script": True}
     for role in [role for role in loaded.slices if not keep.get(role, True)]:
         os.close(loaded.slices.pop(role))
     if all_workers:
@@ -279,9 +279,9 @@ class Reload:
         self._use_log_format(old)
         kept = set()
         for role in policy.START_ORDER:
-            row = self.owner.table[role]
             if role not in self.current.slices:
                 continue
+            row = self.owner.table[role]
             if not row.alive and row.restart_at is None:
                 self.owner.start_role(role)
             elif self._has_nothing_new(row, old, self.current):

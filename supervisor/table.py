@@ -27,15 +27,16 @@ State = Literal["starting", "ready", "hung", "stopping", "backoff", "stopped"]
 UID_BASE = 64700
 """Numeric users for hosts without pykeepalived-ROLE accounts: inside the range that systemd keeps for
 dynamic users (61184..65519), so no account is met."""
-ROLE_NUMBER = {"bus": 0, "vrrp": 1, "checker": 2, "ipvs": 3}
+ROLE_NUMBER = {"bus": 0, "vrrp": 1, "checker": 2, "ipvs": 3, "script": 4}
 CAPABILITIES: dict[str, tuple[str, ...]] = {
     "bus": (),
     "vrrp": ("NET_ADMIN", "NET_RAW"),
     "checker": (),
     "ipvs": ("NET_ADMIN",),
+    "script": ("SETUID", "SETGID", "KILL"),
 }
-OOM_SCORE = {"supervisor": -1000, "vrrp": -900, "ipvs": -500, "bus": 0, "checker": 500}
-BOXED = ("vrrp", "checker")
+OOM_SCORE = {"supervisor": -1000, "vrrp": -900, "ipvs": -500, "bus": 0, "checker": 500, "script": 500}
+BOXED = ("vrrp", "checker", "script")
 """Roles that resume from a black box. ipvs resumes from the kernel's table and a ledger of its own."""
 
 
@@ -89,6 +90,7 @@ MODULES = {
     "vrrp": "vrrp_proc.process",
     "checker": "checker_proc.process",
     "ipvs": "ipvs_proc.process",
+    "script": "script_proc.process",
 }
 
 

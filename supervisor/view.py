@@ -31,8 +31,19 @@ from bus.replica import (
 from bus.subscriber import Subscriber
 from worker.clock import boottime
 
-STATE_STREAMS = ("s.vrrp", "s.checker", "s.ipvs")
-STREAMS = ("s.vrrp", "e.vrrp", "s.checker", "e.checker", "s.ipvs", "e.ipvs", "s.supervisor", "e.supervisor")
+STATE_STREAMS = ("s.vrrp", "s.checker", "s.ipvs", "s.script")
+STREAMS = (
+    "s.vrrp",
+    "e.vrrp",
+    "s.checker",
+    "e.checker",
+    "s.ipvs",
+    "e.ipvs",
+    "s.script",
+    "e.script",
+    "s.supervisor",
+    "e.supervisor",
+)
 BUS_PATIENCE_S = 1.0
 
 

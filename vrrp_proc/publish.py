@@ -166,6 +166,8 @@ class BusVoice:
             from_state=_STATES[effect.from_state],
             to_state=_STATES[effect.to_state],
             cause=bus_cause(effect.cause),
+            number=router.trailer.transitions,
+            priority=effect.cause.own_priority,
         )
         if self._publisher is None:
             self._early.append(event)

@@ -49,6 +49,8 @@ class WorkerContext:
     capabilities: tuple[str, ...] = ()
     """What to keep, e.g. ("NET_ADMIN", "NET_RAW")."""
 
-    def drop_privileges(self) -> list[str]:
-        """Become ``uid`` with ``capabilities`` only. Returns what could not be done, in words."""
-        return privileges.drop(self.uid, self.capabilities)
+    def drop_privileges(self, *, starts_programs: bool = False) -> list[str]:
+        """Become ``uid`` with ``capabilities`` only. Returns what could not be done, in words.
+
+        ``starts_programs``: programs that it starts as another user may have all rights of that user."""
+        return privileges.drop(self.uid, self.capabilities, starts_programs=starts_programs)

@@ -56,10 +56,13 @@ def names_of(mask: int) -> list[str]:
     return [by_number.get(bit, str(bit)) for bit in range(64) if mask >> bit & 1]
 
 
-def drop(uid: int | None, capabilities: Iterable[str]) -> list[str]:
+def drop(uid: int | None, capabilities: Iterable[str], *, starts_programs: bool = False) -> list[str]:
     """Become ``uid`` (None: keep) with only ``capabilities``. Returns what could not be done, in words.
 
     Capabilities that the process does not have are asked for in vain: they are named as missing.
+    ``starts_programs``: the bounding set stays and new privileges are allowed, so that a program started as
+    root has root's rights; else nothing that this process starts ever has more than it.
+
     The order matters: keep capabilities over the change of user, then cut them down.
     """
     problems: list[str] = []
@@ -69,7 +72,7 @@ def drop(uid: int | None, capabilities: Iterable[str]) -> list[str]:
     if missing:
         problems.append("missing capabilities: " + ", ".join(names_of(missing)))
     want &= have
-    if have >> CAPABILITIES["SETPCAP"] & 1:
+    if have >> CAPABILITIES["SETPCAP"] & 1 and not starts_programs:
         for bit in range(64):
             if not want >> bit & 1 and _libc.prctl(_PR_CAPBSET_DROP, bit, 0, 0, 0):
                 break
@@ -87,7 +90,8 @@ def drop(uid: int | None, capabilities: Iterable[str]) -> list[str]:
     data = (_Data * 2)(_Data(low, low, 0), _Data(high, high, 0))
     if _libc.capset(ctypes.byref(head), ctypes.byref(data)):
         problems.append(f"cannot drop capabilities: {os.strerror(ctypes.get_errno())}")
-    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if not starts_programs:
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     # /proc/self stays readable for status and debugging as before the change of user.
     _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     return problems

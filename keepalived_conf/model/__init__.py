@@ -45,7 +45,16 @@ from keepalived_conf.model.checks import (
     UdpCheck,
     make_check_id,
 )
-from keepalived_conf.model.config import CheckerSlice, Config, IpvsSlice, VrrpSlice
+from keepalived_conf.model.config import (
+    CheckerSlice,
+    Config,
+    IpvsSlice,
+    NotifyTarget,
+    ScriptSlice,
+    ServerTarget,
+    ServiceTarget,
+    VrrpSlice,
+)
 from keepalived_conf.model.globals import (
     DefaultScriptUser,
     GlobalDefs,
@@ -140,6 +149,7 @@ __all__ = [
     "NetworkCheck",
     "NextHop",
     "NotifyDeleted",
+    "NotifyTarget",
     "OtherCheck",
     "OtherChecks",
     "PingCheck",
@@ -152,7 +162,10 @@ __all__ = [
     "Route",
     "Rule",
     "Script",
+    "ScriptSlice",
     "ScriptUser",
+    "ServerTarget",
+    "ServiceTarget",
     "SmtpCheck",
     "SmtpServer",
     "SslCheck",

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 MODEL = "keepalived_conf.model"
-WORKERS = ("vrrp_proc", "checker_proc", "ipvs_proc")
+WORKERS = ("vrrp_proc", "checker_proc", "ipvs_proc", "script_proc")
 
 ARROWS: dict[str, tuple[str, ...]] = {
     "keepalived_conf": (),

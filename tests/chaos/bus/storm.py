@@ -88,5 +88,7 @@ def _told(node: Node, effect: Any, at: float, transitions: int) -> tuple[VrrpIns
         from_state=effect.from_state.value,
         to_state=effect.to_state.value,
         cause=cause,
+        number=transitions,
+        priority=config.priority,
     )
     return record, event

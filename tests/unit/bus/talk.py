@@ -32,6 +32,8 @@ def transition(number: int) -> VrrpTransition:
         from_state="BACKUP",
         to_state="MASTER",
         cause=TransitionCause(trigger="timer", own_priority=100, late_s=0.001),
+        number=number,
+        priority=100,
     )
 
 

@@ -221,4 +221,4 @@ def test_a_class_without_a_form_is_refused_when_it_is_first_used() -> None:
 
 
 def test_a_transition_names_its_kind() -> None:
-    assert REGISTRY["vrrp_transition", 1] is VrrpTransition
+    assert REGISTRY["vrrp_transition", 2] is VrrpTransition

@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from bus.messages import REGISTRY, Event, TransitionCause
+from bus.messages import REGISTRY, Event, TrackerShare, TransitionCause
 
 SPEC = Path(__file__).resolve().parents[3] / "docs" / "bus.md"
 BEGIN, END = "<!-- messages: generated, tests/unit/bus/test_spec.py compares -->", "<!-- end -->"
@@ -34,7 +34,7 @@ def listing() -> str:
     for (kind, version), cls in REGISTRY.items():
         what = "event" if issubclass(cls, Event) else "record"
         classes.append((f"`{kind}` {version} ({', '.join(sorted(cls.PUBLISHERS))}, {what})", cls))
-    for title, shown in [("TransitionCause", TransitionCause), *classes]:
+    for title, shown in [("TransitionCause", TransitionCause), ("TrackerShare", TrackerShare), *classes]:
         hints = typing.get_type_hints(shown)
         lines.append(f"**{title}**: {(inspect.getdoc(shown) or '').splitlines()[0]}")
         fields = [f"`{field.name}` {name(hints[field.name])}" for field in dataclasses.fields(shown)]

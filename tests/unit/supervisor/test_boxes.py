@@ -45,7 +45,7 @@ def fit(supervisor: Supervisor, row: Process) -> None:
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     run = RunDir(path=tmp_path, boxes=tmp_path, lock_fd=-1)
     found = Supervisor(DaemonOptions(), run, Notifier(), "test")
-    for role in ("bus", "ipvs", "checker", "vrrp"):
+    for role in ("bus", "script", "ipvs", "checker", "vrrp"):
         found.table[role] = Row(role=role, uid=None)
         found.table[role].killed = []  # type: ignore[attr-defined]
     found.reload.current = generation(1, 3)

@@ -1,0 +1,1 @@
+"""The script worker: everything slow that others want done or watched."""
