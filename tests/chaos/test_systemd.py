@@ -31,6 +31,7 @@ from worker.privileges import effective, mask_of
 
 UNIT = "pykeepalived.service"
 SHIPPED = REPOSITORY / "deploy" / UNIT
+HARDENED = REPOSITORY / "deploy" / "hardened.conf"
 ADVERT_INT = 1.0
 SKEW_S = conf.skew_s(100, ADVERT_INT)
 WATCHDOG_S = 2
@@ -39,7 +40,8 @@ OOM_SCORE_CAN_BE_LOWERED = bool(effective() & mask_of(["SYS_RESOURCE"]))
 
 
 def drop_in(binary: str) -> str:
-    """The shipped unit's command lines with this tree's program, this lab's file, a log, a quicker watchdog.
+    """The shipped unit's command lines with this tree's program, this lab's file, a log, a quicker watchdog;
+    and the shipped sandbox, under which everything must work too.
 
     Where the tree (or its Python) lies below a folder that the unit hides, that folder is shown.
     """
@@ -51,6 +53,7 @@ def drop_in(binary: str) -> str:
             here = here.replace("/etc/keepalived/keepalived.conf", f"{booted.INSIDE}/keepalived.conf")
             lines += [f"{key}=", here]
     assert len(lines) == 7, "start, reload and stop-post are there, and nothing else runs anything"
+    lines += [line for line in HARDENED.read_text().splitlines() if line and not line.startswith(("#", "["))]
     used = (str(REPOSITORY), sys.base_prefix, os.path.realpath(sys.executable))
     if any(path.startswith(("/home/", "/root/", "/run/user/")) for path in used):
         lines.append("ProtectHome=read-only")
