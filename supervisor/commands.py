@@ -57,6 +57,7 @@ def handle(owner: Supervisor, request: dict[str, Any], client: Client) -> None:
 def status(owner: Supervisor) -> dict[str, Any]:
     """What the operator's ``status`` shows of processes: plain values only."""
     now = boottime()
+    wanted = owner.wanted_roles()
     return {
         "version": owner.version,
         "pid": os.getpid(),
@@ -88,5 +89,6 @@ def status(owner: Supervisor) -> dict[str, Any]:
                 "armed": len(owner.fence.cases(row)),
             }
             for row in owner.table.values()
+            if row.incarnation or row.role in wanted  # no line for what this configuration never needed
         ],
     }
