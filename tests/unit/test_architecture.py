@@ -51,7 +51,10 @@ PURE_PATTERNS = (
     *(f"keepalived_conf.tools.lint.{name}" for name in ("finding", "rules_*", "view")),
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
+    "vrrp_proc.handover",
     "vrrp_proc.router",
+    *(f"script_proc.{name}" for name in ("jobs", "program")),
+    "supervisor.check_status",
     "supervisor.policy",
 )
 """Modules (shell patterns allowed) that do no I/O and know no clock, whatever imports them."""
