@@ -55,6 +55,7 @@ PURE_PATTERNS = (
     "vrrp_proc.router",
     *(f"script_proc.{name}" for name in ("jobs", "program")),
     "supervisor.check_status",
+    *(f"script_proc.{name}" for name in ("ledger", "schedule", "track")),
     "supervisor.policy",
 )
 """Modules (shell patterns allowed) that do no I/O and know no clock, whatever imports them."""
