@@ -55,6 +55,7 @@ class Reason(StrEnum):
     FAULT = "fault"
     FAULT_OVER = "fault_over"
     STOP = "stop"
+    STEP_DOWN = "step_down"
     START = "start"
 
 

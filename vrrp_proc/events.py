@@ -161,6 +161,25 @@ class Shutdown:
     """Stop cleanly: give the mastership back, take the addresses off. Done when ``Instance.quiet``."""
 
     detail: str = "stop"
+    hand_over_s: float = 0.0
+    """For so long at most the addresses wait for a successor (see ``handover``); 0: off at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldBack:
+    """An operator wants this router to step back, and not to be master while another one is there."""
+
+    reason: str
+    until_at: float | None
+    hand_over_s: float = 0.0
+    """As in ``Shutdown``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released:
+    """``HeldBack`` is over."""
+
+    why: str
 
 
 Event = (
@@ -179,4 +198,6 @@ Event = (
     | AdvertNotSent
     | ReceiveGap
     | Shutdown
+    | HeldBack
+    | Released
 )

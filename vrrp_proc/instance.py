@@ -29,10 +29,11 @@ from vrrp_proc.effects import (
     WithdrawAddresses,
 )
 from vrrp_proc.events import AdvertReceived, Event, ResumePlan, Rule
+from vrrp_proc.handover import HELD_PRIORITY, HandOver, Hold
 from vrrp_proc.packet import Remark
 from vrrp_proc.record import RecordState, ResumeRecord, digest_addresses, digest_name
 from vrrp_proc.resume import OWNER_PRIORITY, beats, judge_mastership
-from vrrp_proc.router import INSTALL_RETRY_S, Router, advert_differs, all_addresses, same_router
+from vrrp_proc.router import INSTALL_RETRY_S, advert_differs, all_addresses, same_router
 from vrrp_proc.timers import seconds, survival_s
 
 
@@ -48,25 +49,45 @@ _UNREAD_LATENESS = 0.1
 """Part of the interval by which an advert may be late before what was received must be read first."""
 
 
-class Instance(Router):
+class Instance(HandOver):
     """A virtual router. All instants are CLOCK_BOOTTIME seconds; ``now`` never runs backwards."""
 
     # --- what the shell calls -----------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event; the answer is what is to be done about it, in order."""
+        leaving = self._leaving_on(event, now) if self.handing_over else []
         entry = TABLE[self.state][type(event)]
         if isinstance(entry, Ignored):
             if isinstance(event, AdvertReceived):
                 self.counters.adverts_ignored += 1
-            return []
-        return entry(self, event, now)
+            return leaving
+        return leaving + entry(self, event, now)
+
+    def _leaving_on(self, event: Event, now: float) -> list[Effect]:
+        """What ends a hand-over, before the event itself is looked at."""
+        if isinstance(event, AdvertReceived):
+            return self._successor_heard(event, now)
+        why = {
+            ev.InterfaceDown: "the link went down",
+            ev.AdvertNotSent: "priority 0 could not be sent",
+            ev.Reconfigured: "the configuration changed",
+        }.get(type(event))
+        if isinstance(event, ev.LocalAddressChanged) and event.address is None:
+            why = "there is no address to send from"
+        if isinstance(event, ev.Shutdown) and event.hand_over_s <= 0:
+            why = event.detail
+        return [] if why is None else self._end_hand_over(now, why=why)
 
     def wake(self, now: float, *, drained: bool) -> list[Effect]:
         """Act on every timer that is due at ``now``; harmless when none is.
 
         ``drained``: the receive queue was seen empty at or after ``now``. When it was not and an
         election (or a send after a stall) is due, the answer is ``[ReadPending()]`` and nothing else."""
+        if self._handing_over is not None and now >= self._handing_over.until_at:
+            return self._nobody_took_over(now) if drained else [ReadPending()]
+        if self.hold is not None and self.hold.until_at is not None and now >= self.hold.until_at:
+            return self._release("its time is over", now)
         if self.state is State.BACKUP and self._down_at is not None and now >= self._down_at:
             return self._down_timer_fired(now) if drained else [ReadPending()]
         if self.state is not State.MASTER:
@@ -261,6 +282,16 @@ class Instance(Router):
             reason = Reason.PRIORITY_ZERO if self.master_priority == 0 else Reason.NO_RESPONSE
         return self._become_master(now, self._cause(Trigger.TIMER, reason, late_s=now - self._down_at))
 
+    def _nobody_took_over(self, now: float) -> list[Effect]:
+        """The hand-over is overdue. Who has stopped leaves; who only stepped back is needed."""
+        effects: list[Effect] = []
+        if self.state is State.BACKUP:
+            self._down_at = now
+            effects = self._down_timer_fired(now)
+        if self.handing_over:
+            effects += self._end_hand_over(now, why="nobody took over in time")
+        return effects
+
     # --- becoming and being master ------------------------------------------------------------
 
     def _become_master(self, now: float, cause: Cause) -> list[Effect]:
@@ -268,6 +299,9 @@ class Instance(Router):
         old, self.state = self.state, State.MASTER
         self.since_at = now
         self.last_cause = cause
+        notices = self._keep_serving(now)
+        if self.hold is not None:
+            notices.append(self._alone_notice())
         self.counters.become_master += 1
         self._down_at = self._preempt_until_at = None
         self._preempting = self._postponed = False
@@ -285,7 +319,7 @@ class Instance(Router):
             announce += self._announce(kind, copies, addresses)
         save = SaveRecord(record=self.record(now), fence=self._fence())
         transition = Transition(from_state=old, to_state=State.MASTER, cause=cause, at=now)
-        return [save, self._send(self.priority), *install, *announce, transition]
+        return [save, self._send(self.priority), *install, *announce, transition, *notices]
 
     def _master_timers(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -416,19 +450,24 @@ class Instance(Router):
             late_s=late_s,
             rule=None if trigger is Trigger.ADVERT else plan.rule,
         )
-        effects = self._leave_master(State.BACKUP, now, cause, release=False)
+        effects = self._leave_master(State.BACKUP, now, cause)
         if heard is not None and heard.advert.priority < self.priority and self.config.preempt_delay_s > 0:
             # The delay is for a router that has just come to: what lay in the queue has not used it up.
             self._preempt_until_at = now + self.config.preempt_delay_s
         return effects + self._replay(plan, now)
 
-    def _leave_master(self, to: State, now: float, cause: Cause, *, release: bool) -> list[Effect]:
-        """Record, priority 0 if that helps anyone, addresses off; LEAVING until the kernel says so."""
+    def _leave_master(
+        self, to: State, now: float, cause: Cause, *, release: bool = False, hand_over_s: float = 0.0
+    ) -> list[Effect]:
+        """Record, priority 0 if that helps anyone, addresses off; LEAVING until the kernel says so. With
+        ``hand_over_s`` they go off when a successor has spoken, after so many seconds at most."""
         gap_s = self._gap_s(now)
         survival = survival_s(self.config.advert_int_cs, self.config.down_timer_adverts)
         # After kA somebody else may be master: priority 0 would only disturb him.
         release = release and gap_s is not None and gap_s < survival
         self._leaving_fence = self._fence_of_leaving(now, release=release)
+        if release and hand_over_s > 0 and self._may_hand_over(now):
+            self._begin_hand_over(now, hand_over_s)
         old, self.state = self.state, to
         self.since_at = now
         self.last_cause = cause
@@ -441,12 +480,12 @@ class Instance(Router):
         self._stall_queue.clear()
         self._garp.clear()
         self._limiter.reset()
-        withdraw = self._withdraw_all(leftovers=False)
+        withdraw = [] if self.handing_over else [self._withdraw_all(leftovers=False)]
         effects: list[Effect] = [SaveRecord(record=self.record(now), fence=self._fence())]
         if release:
             self.counters.priority_zero_sent += 1
             effects.append(self._send(0))
-        return [*effects, withdraw, Transition(from_state=old, to_state=to, cause=cause, at=now)]
+        return [*effects, *withdraw, Transition(from_state=old, to_state=to, cause=cause, at=now)]
 
     def _addresses_withdrawn(self, event: ev.AddressesWithdrawn, now: float) -> list[Effect]:
         if event.ticket != self._leaving:
@@ -458,8 +497,33 @@ class Instance(Router):
         self._down_at = self._preempt_until_at = None
         if self.state is State.MASTER:
             cause = self._cause(Trigger.OPERATOR, Reason.STOP, detail=event.detail)
-            return self._leave_master(State.INIT, now, cause, release=True)
+            return self._leave_master(State.INIT, now, cause, release=True, hand_over_s=event.hand_over_s)
         return self._enter(State.INIT, now, Trigger.OPERATOR, Reason.STOP, event.detail)
+
+    # --- an operator's step-down ---------------------------------------------------------------
+
+    def _hold_back(self, event: ev.HeldBack, now: float) -> list[Effect]:
+        """Step back: hand a mastership over, and take part with the lowest priority from now on."""
+        if self.config.priority == OWNER_PRIORITY:
+            return []  # its addresses are its own, nobody else can serve them
+        before_s = self._down_s()
+        cause = self._cause(Trigger.OPERATOR, Reason.STEP_DOWN, detail=event.reason)
+        own_priority = self.own_priority
+        self.hold = Hold(reason=event.reason, until_at=event.until_at)
+        self._use_priority(own_priority)
+        if self.state is State.MASTER and own_priority > HELD_PRIORITY:
+            self._learned_cs = self.config.advert_int_cs
+            self.master_address = self.master_priority = None
+            self._down_at = now + self._down_s()
+            effects = self._leave_master(
+                State.BACKUP, now, cause, release=True, hand_over_s=event.hand_over_s
+            )
+        else:
+            effects = self._shift_down_timer(before_s, now)
+        return [*effects, self._held_back_notice()]
+
+    def _released(self, event: ev.Released, now: float) -> list[Effect]:
+        return self._release(event.why, now)
 
     # --- faults -------------------------------------------------------------------------------
 
@@ -489,7 +553,7 @@ class Instance(Router):
         if self.state is State.MASTER:
             self._down_at = None
             cause = self._cause(trigger, Reason.FAULT, detail=detail or faults)
-            return self._leave_master(State.FAULT, now, cause, release=False)
+            return self._leave_master(State.FAULT, now, cause)
         if self.state is State.BACKUP:
             self._down_at = self._preempt_until_at = None
             return self._enter(State.FAULT, now, trigger, Reason.FAULT, detail or faults)
@@ -508,7 +572,7 @@ class Instance(Router):
         if self.config.priority == OWNER_PRIORITY or not 1 <= event.priority <= 255:
             return []
         before_s = self._down_s()
-        self.priority = min(event.priority, OWNER_PRIORITY - 1)
+        self._use_priority(min(event.priority, OWNER_PRIORITY - 1))
         return self._shift_down_timer(before_s, now)
 
     def _reconfigured(self, event: ev.Reconfigured, now: float) -> list[Effect]:
@@ -520,10 +584,11 @@ class Instance(Router):
         self._name_digest = digest_name(new.name)
         self._addresses_digest = digest_addresses(all_addresses(new))
         if new.priority == OWNER_PRIORITY:
-            self.priority = OWNER_PRIORITY
+            self.hold = None  # owners cannot be held back
+            self._use_priority(OWNER_PRIORITY)
         else:
-            offset = 0 if old.priority == OWNER_PRIORITY else self.priority - old.priority
-            self.priority = max(1, min(OWNER_PRIORITY - 1, new.priority + offset))
+            offset = 0 if old.priority == OWNER_PRIORITY else self.own_priority - old.priority
+            self._use_priority(max(1, min(OWNER_PRIORITY - 1, new.priority + offset)))
         if self.master_address is None or self.state is not State.BACKUP:
             self._learned_cs = new.advert_int_cs
         if new.preempt_delay_s <= 0 or not new.preempt:
@@ -605,6 +670,8 @@ _EVERYWHERE: Final[dict[type, Entry]] = {
     ev.AddressesWithdrawn: _I._addresses_withdrawn,
     ev.AdvertNotSent: _I._advert_not_sent,
     ev.ReceiveGap: _I._receive_gap,
+    ev.HeldBack: _I._hold_back,
+    ev.Released: _I._released,
 }
 _NOT_MASTER: Final[dict[type, Entry]] = {
     ev.AddressesInstalled: Ignored(because="a later withdrawal stands behind it"),

@@ -25,6 +25,7 @@ MODULES = (
     "garp_plan",
     "resume",
     "router",
+    "handover",
     "instance",
 )
 """In the order of their imports."""

@@ -84,7 +84,7 @@ MUTANTS = {
         "[save, self._send(self.priority), *install,", "[self._send(self.priority), save, *install,"
     ),
     "addresses kept as backup": _instance(
-        "return [*effects, withdraw, Transition(", "return [*effects, Transition("
+        "return [*effects, *withdraw, Transition(", "return [*effects, Transition("
     ),
     "queue not read before an election": _instance(
         "return self._down_timer_fired(now) if drained else [ReadPending()]",

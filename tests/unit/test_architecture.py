@@ -52,6 +52,7 @@ PURE_PATTERNS = (
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     "vrrp_proc.handover",
+    "vrrp_proc.handover",
     "vrrp_proc.router",
     *(f"script_proc.{name}" for name in ("jobs", "program")),
     "supervisor.check_status",
