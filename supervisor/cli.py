@@ -16,12 +16,16 @@ from supervisor import __version__
 from supervisor.options import HELP, DaemonOptions, UsageError, parse
 
 if TYPE_CHECKING:
+    import argparse
+
     from supervisor.loader import Loaded
 
 _VERBS = ("status", "events", "restart", "reload", "stop", "fence", "log-level")
 EXIT_USAGE, EXIT_CONFIG, EXIT_NO_CONFIG, EXIT_SOFTWARE = 1, 2, 6, 70
 _CLONE_NEWNET = 0x40000000
 """setns(2): the descriptor must be of a network namespace."""
+EXIT_UNKNOWN = 3
+"""Of a monitoring plugin: the question could not be answered."""
 EXIT_TRY_AGAIN = 75
 """EX_TEMPFAIL: not the file's fault, so a service manager may try again."""
 
@@ -74,11 +78,9 @@ def _crashed(error: Exception) -> int:
 # --- the operator's verbs --------------------------------------------------------------------------
 
 
-def _verb(verb: str, argv: list[str]) -> int:
+def _arguments(verb: str, argv: list[str]) -> argparse.Namespace:
+    """What the operator wrote behind a verb. Ends the process as argparse does."""
     import argparse
-
-    from supervisor import janitor
-    from supervisor.operator import OperatorError, ask
 
     words = argparse.ArgumentParser(prog=f"pykeepalived {verb}", add_help=True)
     words.add_argument("--run-dir", help="run directory of the daemon that is meant")
@@ -88,6 +90,10 @@ def _verb(verb: str, argv: list[str]) -> int:
         words.add_argument(
             "--json", action="store_true", help="one JSON object (status) or one a line (events)"
         )
+    if verb == "status":
+        words.add_argument("--check", action="store_true", help="one line and status of a monitoring plugin")
+        words.add_argument("--expect", choices=("MASTER", "BACKUP"), help="with --check: else CRITICAL")
+        words.add_argument("--instance", action="append", metavar="NAME", help="with --check: only this one")
     if verb == "events":
         words.add_argument("--since", type=float, metavar="S", help="also show events of the last S seconds")
         words.add_argument("--topic", action="append", metavar="T", help="only streams or kinds that match")
@@ -98,8 +104,27 @@ def _verb(verb: str, argv: list[str]) -> int:
         words.add_argument("--wait", action="store_true", help="wait for the result; exit 1 when refused")
     if verb == "log-level":
         words.add_argument("level", choices=("debug", "info", "warning", "error"))
-    given = words.parse_args(argv)
+    return words.parse_args(argv)
+
+
+def _verb(verb: str, argv: list[str]) -> int:
+    from supervisor import janitor
+    from supervisor.operator import OperatorError, ask
+
+    try:
+        given = _arguments(verb, argv)
+    except SystemExit as end:
+        if verb == "status" and "--check" in argv and end.code:  # 2 would be an alarm
+            print("PYKEEPALIVED UNKNOWN - wrong usage; see pykeepalived status --help")
+            return EXIT_UNKNOWN
+        raise
     run_dir = _run_dir(given.run_dir, given.pid_file, given.namespace)
+    if verb == "status" and given.check:
+        from supervisor.monitor import check
+
+        return check(run_dir, expect=given.expect, instances=given.instance or ())
+    if verb == "status" and (given.expect or given.instance):
+        raise UsageError("status: --expect and --instance go with --check")
     if verb == "fence":
         return janitor.fence(run_dir)
     path = run_dir / "operator.sock"

@@ -81,6 +81,7 @@ _FACILITIES = {
 HELP = """\
 usage: pykeepalived [options]             run the daemon with keepalived's options
        pykeepalived status [--json]       processes, instances, services, and the age of each record
+       pykeepalived status --check [--expect MASTER|BACKUP] [--instance NAME]   as a monitoring plugin
        pykeepalived events [--since N] [--topic T] [--json]
        pykeepalived restart WORKER        bus, ipvs, checker or vrrp, without losing anything
        pykeepalived reload [--wait]       read the configuration again
