@@ -196,6 +196,7 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
     from supervisor.systemd import Notifier
     from worker import log
 
+    fork.name_after(sys.argv[0])
     # Until there are handlers, a HUP would end us, and process 1 of a container would not hear a TERM.
     signal.pthread_sigmask(signal.SIG_BLOCK, fork.OPERATOR_SIGNALS)
     notifier = Notifier()

@@ -122,7 +122,7 @@ class Supervisor:
         return self.exit_status
 
     def _set_up(self) -> None:
-        fork.set_title("pyka-supervisor")
+        fork.set_title(fork.title_of("supervisor"))
         self._say_what_is_denied(out_of_memory=fork.set_oom_score(table.OOM_SCORE["supervisor"]))
         # An orphan (a worker's child, or anybody's when we are PID 1) comes to us to be reaped.
         with contextlib.suppress(OSError):

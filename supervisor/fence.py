@@ -97,7 +97,7 @@ class Fence:
 
         self.tries += 1
         try:
-            pid = fork.fork_child(body, keep_fds=[box_fd, *log.sink.descriptors()], title="pyka-janitor")
+            pid = fork.fork_child(body, keep_fds=[box_fd, *log.sink.descriptors()], role="janitor")
         except OSError as error:
             self._owner.log.error("fence.no_janitor", why=error.strerror)
             return

@@ -32,10 +32,29 @@ OPERATOR_SIGNALS = frozenset(
 """What a daemon is told from outside; a worker ignores all of them. The last two would end a process that
 does not expect them: keepalived takes them for "clear the statistics" and "write JSON"."""
 _libc = ctypes.CDLL(None, use_errno=True)
+_KEEPALIVED_NAMES = {
+    "supervisor": "keepalived",
+    "vrrp": "keepalived_vrrp",
+    "checker": "keepalived_healthcheckers",
+}
+_as_keepalived = False
+
+
+def name_after(program: str) -> None:
+    """Name processes after the program that was started: as keepalived's, if that is its name."""
+    global _as_keepalived
+    _as_keepalived = os.path.basename(program) == "keepalived"
+
+
+def title_of(role: str) -> str:
+    """The name of a role's process. What keepalived does not have is named in its manner."""
+    if _as_keepalived:
+        return _KEEPALIVED_NAMES.get(role, f"keepalived_{role}")
+    return f"pyka-{role}"
 
 
 def fork_child(
-    body: Callable[[], None], *, keep_fds: Iterable[int], title: str, ignore_stops: bool = True
+    body: Callable[[], None], *, keep_fds: Iterable[int], role: str, ignore_stops: bool = True
 ) -> int:
     """Fork; the child runs ``body`` with only ``keep_fds`` and 0..2 open, and ends. Returns its pid.
 
@@ -51,13 +70,13 @@ def fork_child(
             code = 70
             try:
                 _cut_ties(keep, ignore_stops)
-                set_title(title)
+                set_title(title_of(role))
                 body()
                 code = 0
             except SystemExit as leave:
                 code = leave.code if isinstance(leave.code, int) else 1
             except BaseException:  # noqa: BLE001 - the child must end here, whatever happened
-                _last_words(title)
+                _last_words(role)
             finally:
                 os._exit(code)
         return pid
@@ -86,13 +105,13 @@ def _cut_ties(keep: list[int], ignore_stops: bool) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ALL_SIGNALS)
 
 
-def _last_words(title: str) -> None:
+def _last_words(role: str) -> None:
     """What killed the child, as one log record: no traceback reaches a user's terminal."""
     from worker import log
 
     # The child ends in the next line whatever happens: a log that fails must not change how.
     with contextlib.suppress(Exception):
-        log.logger(title.rpartition("-")[2]).exception("process.crashed")
+        log.logger(role).exception("process.crashed")
         if log.LEVELS["debug"] >= log._threshold:
             traceback.print_exc()
 

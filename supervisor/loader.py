@@ -149,7 +149,7 @@ class Loader:
             _send(theirs, *load_here(path, config_id, all_config=all_config))
 
         self.pid = fork.fork_child(
-            body, keep_fds=[theirs.fileno(), *_log_fds()], title="pyka-loader", ignore_stops=False
+            body, keep_fds=[theirs.fileno(), *_log_fds()], role="loader", ignore_stops=False
         )
         theirs.close()
 

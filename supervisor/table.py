@@ -193,7 +193,7 @@ def spawn(
     if box_fd is not None:
         keep.append(box_fd)
     try:
-        pid = fork.fork_child(body, keep_fds=keep, title=f"pyka-{process.role}")
+        pid = fork.fork_child(body, keep_fds=keep, role=process.role)
         process.pid, process.pidfd = pid, os.pidfd_open(pid)
     except OSError:
         channel.close()

@@ -141,7 +141,7 @@ def ignored_by_workers(*numbers: int) -> Callable[[Shell], None]:
             text = Path("/proc/self/status").read_text()
             os.write(write, re.search(r"SigIgn:\s*(\w+)", text)[1].encode())  # type: ignore[index]
 
-        pid = fork.fork_child(body, keep_fds=[write], title="test")
+        pid = fork.fork_child(body, keep_fds=[write], role="test")
         os.close(write)
         mask = int(os.read(read, 64), 16)
         os.close(read)

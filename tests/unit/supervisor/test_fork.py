@@ -25,7 +25,7 @@ def test_a_child_has_only_what_it_was_given() -> None:
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, set())
             os.write(write_end, repr((secret in fds, ignored, comm, own_session, len(mask))).encode())
 
-        pid = fork.fork_child(body, keep_fds=[write_end], title="pyka-test")
+        pid = fork.fork_child(body, keep_fds=[write_end], role="test")
         _, status = os.waitpid(pid, 0)
     finally:
         signal.signal(signal.SIGHUP, old)
@@ -39,7 +39,7 @@ def test_a_child_that_raises_ends_with_70() -> None:
     def body() -> None:
         raise RuntimeError("planted")
 
-    pid = fork.fork_child(body, keep_fds=[], title="pyka-test")
+    pid = fork.fork_child(body, keep_fds=[], role="test")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 70
 
 
@@ -52,7 +52,7 @@ signal.set_wakeup_fd(inn.fileno())
 signal.signal(signal.SIGTERM, lambda *_: None)
 wrong = 0
 for _ in range(150):
-    pid = fork.fork_child(lambda: os.read(os.open('/dev/zero', os.O_RDONLY), 1), keep_fds=[], title='x')
+    pid = fork.fork_child(lambda: os.read(os.open('/dev/zero', os.O_RDONLY), 1), keep_fds=[], role='x')
     for _ in range(3):
         try:
             os.kill(pid, signal.SIGTERM)
@@ -73,3 +73,33 @@ def test_a_storm_of_sigterm_at_young_children_never_reaches_the_parent() -> None
         [sys.executable, "-c", _STORM], capture_output=True, text=True, cwd=root, check=True
     )
     assert done.stdout.strip() == "0"
+
+
+_NAMES = """
+import os, sys
+from pathlib import Path
+from supervisor import fork
+fork.name_after(sys.argv[1])
+def body():
+    print(Path("/proc/self/comm").read_text().strip(), Path("/proc/self/cmdline").read_text().split("\\0")[0])
+    sys.stdout.flush()
+for role in ("vrrp", "checker", "bus"):
+    os.waitpid(fork.fork_child(body, keep_fds=[], role=role), 0)
+"""
+
+
+def test_a_daemon_started_as_keepalived_has_its_process_names() -> None:
+    def names(program: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", _NAMES, program], capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout.splitlines()
+
+    assert names("/usr/sbin/keepalived") == [
+        "keepalived_vrrp keepalived_vrrp",
+        "keepalived_heal keepalived_healthcheckers",  # the kernel keeps 15 characters of a name
+        "keepalived_bus keepalived_bus",
+    ]
+    assert names("/usr/bin/pykeepalived") == [
+        f"pyka-{role} pyka-{role}" for role in ("vrrp", "checker", "bus")
+    ]
