@@ -68,6 +68,8 @@ class Result:
     ran_s: float = 0.0
     output: str = ""
     """Its last words, at most 4096 octets."""
+    trouble: bool = False
+    """Not started because no process, memory or descriptor was left: that says nothing about it."""
 
     @property
     def started(self) -> bool:
@@ -219,7 +221,7 @@ class Jobs:
         """Everything that was started, or is being started, and is not over."""
         return [key.active for key in self._keys.values() if key.active is not None]
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Keys for which something runs or waits."""
         return list(self._keys)
 
@@ -236,12 +238,13 @@ class Jobs:
         # It was told to end while it was being started (a start can hang where a file system does).
         return [Kill(run=run)] if run.phase in ("killed", "over") else [Terminate(run=run)]
 
-    def refused(self, run: Run, why: str, now: float) -> list[Effect]:
-        """It could not be started."""
+    def refused(self, run: Run, why: str, now: float, *, trouble: bool = False) -> list[Effect]:
+        """It could not be started. ``trouble``: as in ``Result``."""
         if run.phase == "over":
             return []
-        run.why = run.why or why
-        return self._over(run, Result(why=run.why, late=run.late, waited_s=self._waited_s(run, now)), now)
+        waited_s = self._waited_s(run, now)
+        result = Result(why=run.why or why, late=run.late, waited_s=waited_s, trouble=trouble)
+        return self._over(run, result, now)
 
     def exited(
         self, run: Run, now: float, *, status: int | None, killed_by: str = "", group_left: bool = False

@@ -14,7 +14,7 @@ class Identity:
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
-    """Supplementary groups, sorted; the first group need not be among them."""
+    """Supplementary groups, sorted."""
 
     @property
     def root(self) -> bool:
@@ -27,7 +27,7 @@ class Program:
     """A configured script: who runs it is settled, whether it can be run is judged before each run."""
 
     command: tuple[str, ...]
-    """Words as configured, never empty. ``<`` and a path: not run, only tested that the file can be opened."""
+    """Words as configured, never empty. ``<`` and a path: only whether the file can be opened."""
     identity: Identity | None
     """None: nobody can run it, see ``problem``."""
     problem: str = ""
