@@ -36,6 +36,10 @@ class Trigger(StrEnum):
     TIMER = "timer"
     LINK = "link"
     ADDRESS = "address"
+    TRACKER = "tracker"
+    """A tracked file or process."""
+    SCRIPT = "script"
+    """A tracked script."""
     OPERATOR = "operator"
     RELOAD = "reload"
     RESUME = "resume"
@@ -158,6 +162,26 @@ class Resumed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PriorityChanged:
+    """The effective priority changed. For events and logs; the wire shows it with the next advert."""
+
+    state: State
+    before: int
+    priority: int
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LowerPriorityHeard:
+    """As master: an advert that loses against us. For events; told as often as keepalived does, but not
+    for a flood from one router."""
+
+    priority: int
+    peer: IpAddress
+    peer_priority: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
     """Something an operator should know. Already rate limited by the core."""
 
@@ -185,6 +209,8 @@ Effect = (
     | Announce
     | Transition
     | Resumed
+    | PriorityChanged
+    | LowerPriorityHeard
     | Notice
     | ReadPending
 )

@@ -14,6 +14,7 @@ from enum import StrEnum
 from keepalived_conf.model import IpAddress, VirtualAddress, VrrpInstance
 from vrrp_proc.packet import Advert, Rejection
 from vrrp_proc.record import ResumeRecord
+from vrrp_proc.tracking import Tracking
 
 
 class Rule(StrEnum):
@@ -94,11 +95,10 @@ class LocalAddressChanged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PriorityChanged:
-    """New effective priority (1..255), decided outside this core (trackers, operator)."""
+class TrackersChanged:
+    """What all trackers of this router say now. Told before ``Startup`` too, with what is known then."""
 
-    priority: int
-    detail: str
+    tracking: Tracking
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +109,8 @@ class Reconfigured:
 
     config: VrrpInstance
     generation: int
+    tracking: Tracking | None = None
+    """Of the trackers that the new configuration follows; None: they are what they were."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +191,7 @@ Event = (
     | InterfaceUp
     | InterfaceDown
     | LocalAddressChanged
-    | PriorityChanged
+    | TrackersChanged
     | Reconfigured
     | AddressesInstalled
     | AddressesWithdrawn

@@ -18,8 +18,9 @@ from vrrp_proc.effects import Effect, Notice, SaveRecord, State
 from vrrp_proc.events import AdvertReceived
 from vrrp_proc.record import Fence, RecordState, ResumeRecord
 from vrrp_proc.resume import OWNER_PRIORITY
-from vrrp_proc.router import Router, all_addresses
+from vrrp_proc.router import all_addresses
 from vrrp_proc.timers import Profile, seconds
+from vrrp_proc.tracked import Tracked
 
 HELD_PRIORITY: Final = 1
 _LOWEST, _HIGHEST = 1, OWNER_PRIORITY - 1
@@ -58,7 +59,7 @@ def longest_s(profile: Profile, advert_int_cs: int) -> float:
     return profile.skew_s(_LOWEST, advert_int_cs) + seconds(advert_int_cs)
 
 
-class HandOver(Router):
+class HandOver(Tracked):
     """A virtual router that may still serve though it is not master any more."""
 
     hold: Hold | None = None
@@ -66,8 +67,6 @@ class HandOver(Router):
     handed_over: HandedOver | None = None
     """How the last hand-over ended; None while one is under way, and before the first."""
     _handing_over: _Leaving | None = None
-    _own_priority: int = 0
-    """The effective priority as it is without ``hold``."""
 
     @property
     def handing_over(self) -> bool:
@@ -96,18 +95,15 @@ class HandOver(Router):
     @property
     def own_priority(self) -> int:
         """The effective priority as it is without ``hold``."""
-        return self._own_priority or self.priority
+        return super()._wanted_priority()
 
-    def _use_priority(self, priority: int) -> None:
-        """The effective priority is this one, or that of a router that is held back."""
-        self._own_priority = priority
-        self.priority = priority if self.hold is None else HELD_PRIORITY
+    def _wanted_priority(self) -> int:
+        return self.own_priority if self.hold is None else HELD_PRIORITY
 
     def _restore(self, record: ResumeRecord) -> None:
+        if self._added is None and record.priority == HELD_PRIORITY:
+            self._added = 0  # most likely of a hold: without trackers it says nothing about them
         super()._restore(record)
-        # Priority 1 is most likely a hold's; what it is without one is said soon, by whoever knows it.
-        lowest = record.priority == HELD_PRIORITY
-        self._own_priority = record.base_priority if lowest else record.priority
 
     # --- hand-over ----------------------------------------------------------------------------
 
@@ -190,7 +186,7 @@ class HandOver(Router):
         """Take part with the own priority again; preemption is up to the configuration, as ever."""
         before_s = self._down_s()
         held, self.hold = self.hold is not None, None
-        self.priority = self.own_priority
+        self.priority = self._wanted_priority()
         if self.state is State.MASTER:
             self.master_priority = self.priority
         if self._down_at is not None:

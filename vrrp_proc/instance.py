@@ -90,6 +90,8 @@ class Instance(HandOver):
             return self._release("its time is over", now)
         if self.state is State.BACKUP and self._down_at is not None and now >= self._down_at:
             return self._down_timer_fired(now) if drained else [ReadPending()]
+        if self._await_until_at is not None and now >= self._await_until_at:
+            return self._awaited_in_vain(now)
         if self.state is not State.MASTER:
             return []
         if self.stalled(now):
@@ -157,10 +159,13 @@ class Instance(HandOver):
             return self._check_faults(now, Trigger.RESUME) or self._resume_master(plan, record, now)
         if plan.rule in (Rule.YIELD, Rule.STEP_DOWN_BLIND, Rule.SUCCEEDED):
             self.state = State.MASTER
-            return self._check_faults(now, Trigger.RESUME) or self._lose(plan, now, Trigger.RESUME)
+            # Somebody else is master by now: our priority 0 would only disturb him.
+            faults = self._check_faults(now, Trigger.RESUME, release=False)
+            return faults or self._lose(plan, now, Trigger.RESUME)
         effects: list[Effect] = []
         if plan.rule is Rule.FAULT:
             self.state = State.FAULT
+            self._await_trackers(now)
         else:
             self.state = State.BACKUP
             if self._down_at is None or plan.blind:
@@ -183,15 +188,9 @@ class Instance(HandOver):
         self._leaving_fence = self._fence_of_leaving(now, release=False)
         effects: list[Effect] = [self._withdraw_all(leftovers=True)]
         self.since_at = now
-        if self.faults():
-            return effects + self._enter(
-                State.FAULT, now, Trigger.STARTUP, Reason.FAULT, "; ".join(self.faults())
-            )
-        if self.priority == OWNER_PRIORITY and self.config.state == "MASTER":
-            cause = self._cause(Trigger.STARTUP, Reason.OWNER, rule=plan.rule)
-            return effects + self._become_master(now, cause)
-        self._down_at = now + self._down_s()
-        return effects + self._enter(State.BACKUP, now, Trigger.STARTUP, Reason.START, f"rule {plan.rule}")
+        self._await_trackers(now)
+        begun = self._begin(now, Trigger.STARTUP, f"rule {plan.rule}")
+        return effects + (begun or [SaveRecord(record=self.record(now), fence=self._fence())])
 
     def _resume_master(self, plan: ResumePlan, record: ResumeRecord, now: float) -> list[Effect]:
         """Rules 2b and 2c: advertise first, everything else may take its time."""
@@ -307,6 +306,7 @@ class Instance(HandOver):
         self._preempting = self._postponed = False
         self._leaving = self._leaving_fence = None
         self._limiter.reset()
+        self._await_until_at = self._lower_heard = None
         self.master_address, self.master_priority = self.local_address, self.priority
         self._advert_at = now + seconds(self.config.advert_int_cs)
         self._unsent_own_advert_at = self.last_own_advert_at
@@ -320,6 +320,10 @@ class Instance(HandOver):
         save = SaveRecord(record=self.record(now), fence=self._fence())
         transition = Transition(from_state=old, to_state=State.MASTER, cause=cause, at=now)
         return [save, self._send(self.priority), *install, *announce, transition, *notices]
+
+    def _become_master_as_owner(self, now: float, trigger: Trigger) -> list[Effect]:
+        rule = Rule.FRESH if trigger is Trigger.STARTUP else None
+        return self._become_master(now, self._cause(trigger, Reason.OWNER, rule=rule))
 
     def _master_timers(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -357,7 +361,7 @@ class Instance(HandOver):
             text = "our own advert came back, or another router uses our address and priority"
             return [*effects, *self._limiter.notice("vrrp.own_advert", "warning", text, now)]
         if not beats(priority, event.source, self.priority, self.local_address):
-            return effects + self._losing_advert(now)
+            return effects + self._losing_advert(event, now)
         if priority == OWNER_PRIORITY == self.priority:
             text = f"two routers claim to own the addresses (priority 255): {event.source} and us"
             effects += self._limiter.notice("vrrp.two_owners", "error", text, now)
@@ -366,14 +370,15 @@ class Instance(HandOver):
         plan = ResumePlan(rule=Rule.YIELD, decisive=event)
         return effects + self._lose(plan, now, Trigger.ADVERT)
 
-    def _losing_advert(self, now: float) -> list[Effect]:
+    def _losing_advert(self, event: AdvertReceived, now: float) -> list[Effect]:
         """RFC 9568 section 6.4.3: answer at once, so that the other one steps down."""
         self.counters.adverts_discarded += 1
         effects = [] if self.config.lower_prio_no_advert else self._advertise(now)
         later: list[Effect] = []
         for kind, copies in self._garp.losing_advert(self.config, now):
             later += self._announce(kind, copies, all_addresses(self.config))
-        return [*self._saved(effects, now), *later] if effects or later else []
+        told = self._told_lower(event, now)
+        return [*self._saved(effects, now), *later, *told] if effects or later else told
 
     def _addresses_installed(self, event: ev.AddressesInstalled, now: float) -> list[Effect]:
         if event.ticket not in self._installing:
@@ -494,7 +499,7 @@ class Instance(HandOver):
         return self._saved([], now)
 
     def _shutdown(self, event: ev.Shutdown, now: float) -> list[Effect]:
-        self._down_at = self._preempt_until_at = None
+        self._down_at = self._preempt_until_at = self._await_until_at = None
         if self.state is State.MASTER:
             cause = self._cause(Trigger.OPERATOR, Reason.STOP, detail=event.detail)
             return self._leave_master(State.INIT, now, cause, release=True, hand_over_s=event.hand_over_s)
@@ -508,10 +513,9 @@ class Instance(HandOver):
             return []  # its addresses are its own, nobody else can serve them
         before_s = self._down_s()
         cause = self._cause(Trigger.OPERATOR, Reason.STEP_DOWN, detail=event.reason)
-        own_priority = self.own_priority
         self.hold = Hold(reason=event.reason, until_at=event.until_at)
-        self._use_priority(own_priority)
-        if self.state is State.MASTER and own_priority > HELD_PRIORITY:
+        self.priority = self._wanted_priority()
+        if self.state is State.MASTER and self.own_priority > HELD_PRIORITY:
             self._learned_cs = self.config.advert_int_cs
             self.master_address = self.master_priority = None
             self._down_at = now + self._down_s()
@@ -544,36 +548,34 @@ class Instance(HandOver):
             return self._saved([], now)
         return effects
 
-    def _check_faults(self, now: float, trigger: Trigger, detail: str = "") -> list[Effect]:
-        """Enter or leave FAULT as the causes say. No priority 0 goes out: without link or address it
-        cannot."""
+    def _check_faults(
+        self, now: float, trigger: Trigger, detail: str = "", *, release: bool = True
+    ) -> list[Effect]:
+        """Enter or leave FAULT as the causes say. Priority 0 goes out where link and address let it; nobody
+        leaves FAULT while a first result is awaited."""
+        if self.state is State.INIT:
+            return self._begin(now, trigger, detail) if self._await_until_at is not None else []
         faults = "; ".join(self.faults())
-        if self.state is State.INIT or bool(faults) == (self.state is State.FAULT):
+        if bool(faults) == (self.state is State.FAULT) or (self.state is State.FAULT and self.awaiting):
             return []
         if self.state is State.MASTER:
             self._down_at = None
             cause = self._cause(trigger, Reason.FAULT, detail=detail or faults)
-            return self._leave_master(State.FAULT, now, cause)
+            heard = self._link_up and self.local_address is not None
+            release = release and heard and not self.stalled(now)
+            return self._leave_master(State.FAULT, now, cause, release=release)
         if self.state is State.BACKUP:
             self._down_at = self._preempt_until_at = None
             return self._enter(State.FAULT, now, trigger, Reason.FAULT, detail or faults)
         self._learned_cs = self.config.advert_int_cs
         self.master_address = self.master_priority = None
+        self._await_until_at = None
         if self.priority == OWNER_PRIORITY and self.config.state == "MASTER":
-            return self._become_master(now, self._cause(trigger, Reason.OWNER))
+            return self._become_master_as_owner(now, trigger)
         self._down_at = now + self._down_s()
-        return self._enter(State.BACKUP, now, trigger, Reason.FAULT_OVER, "")
+        return self._enter(State.BACKUP, now, trigger, Reason.FAULT_OVER, detail)
 
     # --- changes while running ----------------------------------------------------------------
-
-    def _set_priority(self, event: ev.PriorityChanged, now: float) -> list[Effect]:
-        """BACKUP: the running timer moves by the difference of the skews. MASTER: the next advert of the
-        grid carries it. An owner's priority is not changed by trackers."""
-        if self.config.priority == OWNER_PRIORITY or not 1 <= event.priority <= 255:
-            return []
-        before_s = self._down_s()
-        self._use_priority(min(event.priority, OWNER_PRIORITY - 1))
-        return self._shift_down_timer(before_s, now)
 
     def _reconfigured(self, event: ev.Reconfigured, now: float) -> list[Effect]:
         old, new = self.config, event.config
@@ -583,12 +585,12 @@ class Instance(HandOver):
         self.config, self.generation = new, event.generation
         self._name_digest = digest_name(new.name)
         self._addresses_digest = digest_addresses(all_addresses(new))
+        if event.tracking is not None:
+            self._take_tracking(event.tracking)
         if new.priority == OWNER_PRIORITY:
             self.hold = None  # owners cannot be held back
-            self._use_priority(OWNER_PRIORITY)
-        else:
-            offset = 0 if old.priority == OWNER_PRIORITY else self.own_priority - old.priority
-            self._use_priority(max(1, min(OWNER_PRIORITY - 1, new.priority + offset)))
+        before = self.priority
+        self.priority = self._wanted_priority()
         if self.master_address is None or self.state is not State.BACKUP:
             self._learned_cs = new.advert_int_cs
         if new.preempt_delay_s <= 0 or not new.preempt:
@@ -597,10 +599,11 @@ class Instance(HandOver):
             self._preempt_until_at = min(self._preempt_until_at, now + new.preempt_delay_s)
         effects = self._shift_down_timer(before_s, now)
         if self.state is State.MASTER:
-            effects = self._reconfigured_as_master(old, now)
+            effects = self._reconfigured_as_master(old, before, now)
+        effects += self._told_priority(before, "reload")
         return effects + self._check_faults(now, Trigger.RELOAD)
 
-    def _reconfigured_as_master(self, old: VrrpInstance, now: float) -> list[Effect]:
+    def _reconfigured_as_master(self, old: VrrpInstance, priority: int, now: float) -> list[Effect]:
         new = self.config
         before, after = all_addresses(old), all_addresses(new)
         removed = tuple(address for address in before if address not in set(after))
@@ -610,7 +613,7 @@ class Instance(HandOver):
         self._garp.reconfigure(new, now)
         self.master_priority = self.priority
         effects: list[Effect] = []
-        if advert_differs(old, new) and not self.stalled(now):
+        if (advert_differs(old, new) or self.priority != priority) and not self.stalled(now):
             self._advert_at = now
             effects += self._advertise(now)
         later: list[Effect] = []
@@ -665,7 +668,7 @@ _EVERYWHERE: Final[dict[type, Entry]] = {
     ev.InterfaceUp: _I._interface_up,
     ev.InterfaceDown: _I._interface_down,
     ev.LocalAddressChanged: _I._local_address_changed,
-    ev.PriorityChanged: _I._set_priority,
+    ev.TrackersChanged: _I._trackers_changed,
     ev.Reconfigured: _I._reconfigured,
     ev.AddressesWithdrawn: _I._addresses_withdrawn,
     ev.AdvertNotSent: _I._advert_not_sent,
@@ -684,7 +687,7 @@ TABLE: Final[dict[State, dict[type, Entry]]] = {
         **_NOT_MASTER,
         ev.Startup: _I._startup,
         ev.AdvertReceived: Ignored(because="not started (RFC 9568 section 6.4.1)"),
-        ev.Shutdown: Ignored(because="not running"),
+        ev.Shutdown: _I._never_start,
     },
     State.BACKUP: {
         **_EVERYWHERE,

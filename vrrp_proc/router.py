@@ -40,6 +40,7 @@ from vrrp_proc.timers import (
     seconds,
     survival_s,
 )
+from vrrp_proc.tracking import Tracking, effective_priority
 
 INSTALL_RETRY_S: Final = 5.0
 STALL_QUEUE_MAX: Final = 256
@@ -104,6 +105,8 @@ class Router:
         self.since_at: float = 0.0
         self.priority: int = config.priority
         """Effective priority."""
+        self.tracking: Tracking = Tracking()
+        """What the trackers said last."""
         self.counters: Counters = Counters()
         self.master_address: IpAddress | None = None
         """Source of the last accepted advert (BACKUP) or our own address (MASTER)."""
@@ -112,6 +115,11 @@ class Router:
         self.last_own_advert_at: float | None = None
         self.last_accepted_advert_at: float | None = None
         self._link_up = link_up
+        self._added: int | None = None
+        """Sum of all contributions to the priority; None: nobody has said yet."""
+        self._await_until_at: float | None = None
+        """Until then a tracker that may be a fault and has not reported keeps INIT and FAULT as they are."""
+        self._lower_heard: tuple[IpAddress, float] | None = None
         self._profile: Profile = profile(config.version)
         self._learned_cs = config.advert_int_cs
         self._down_at: float | None = None
@@ -148,7 +156,7 @@ class Router:
         if self.state is State.MASTER:
             instants = (self._advert_at, self._garp.next_at(), self._retry_at)
             return min((at for at in instants if at is not None), default=None)
-        return None
+        return self._await_until_at
 
     def stalled(self, now: float) -> bool:
         """Master, and a whole interval late with an advert: others may have acted meanwhile.
@@ -187,7 +195,7 @@ class Router:
             causes.append(f"interface {self.config.interface} is down")
         if self.local_address is None:
             causes.append(f"interface {self.config.interface} has no address to send from")
-        return tuple(causes)
+        return (*causes, *self.tracking.faults)
 
     def record(self, now: float) -> ResumeRecord:
         """What a next incarnation needs, as of now."""
@@ -239,6 +247,21 @@ class Router:
         self._garp.delayed_at = record.garp_delayed_at
         self._garp.refresh_at = record.garp_refresh_at
         self._garp.lower_at = record.garp_lower_at
+        if self._added is None:
+            self._added = record.priority - record.base_priority
+        self._take_priority()
+
+    def _wanted_priority(self) -> int:
+        return effective_priority(self.config.priority, self._added or 0)
+
+    def _take_priority(self) -> int:
+        """The effective priority of configuration and trackers; a running down timer moves by the
+        difference of the skews. Returns what it was before."""
+        before, before_s = self.priority, self._down_s()
+        self.priority = self._wanted_priority()
+        if self._down_at is not None:
+            self._down_at += self._down_s() - before_s
+        return before
 
     def _advertise(self, now: float) -> list[Effect]:
         """One advert now; the grid stays where it is."""

@@ -16,6 +16,7 @@ from typing import Any
 MODULES = (
     "checksum",
     "timers",
+    "tracking",
     "packet",
     "record",
     "effects",
@@ -25,6 +26,7 @@ MODULES = (
     "garp_plan",
     "resume",
     "router",
+    "tracked",
     "handover",
     "instance",
 )
@@ -45,6 +47,7 @@ class Core:
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         self.timers: Any = modules["timers"]
+        self.tracking: Any = modules["tracking"]
         self.packet: Any = modules["packet"]
         self.record: Any = modules["record"]
         self.effects: Any = modules["effects"]

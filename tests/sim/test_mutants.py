@@ -130,10 +130,10 @@ MUTANTS = {
     "missed adverts made up for in a burst": _timers(
         "missed = int((now - due_at) / interval_s)", "return due_at + interval_s"
     ),
-    "owner waits": _instance(
-        'if self.priority == OWNER_PRIORITY and self.config.state == "MASTER":\n'
-        "            cause = self._cause(Trigger.STARTUP",
-        "if self.priority < 0:\n            cause = self._cause(Trigger.STARTUP",
+    "owner waits": Mutation(
+        module="tracked",
+        old='if self.priority == OWNER_PRIORITY and self.config.state == "MASTER":',
+        new="if self.priority < 0:",
     ),
 }
 

@@ -11,6 +11,7 @@ from vrrp_proc import events as ev
 from vrrp_proc.effects import Effect, State
 from vrrp_proc.instance import Instance
 from vrrp_proc.packet import Advert
+from vrrp_proc.tracking import Follow, Tracking, judge
 
 T0 = 5000.0
 VIP4 = tuple(VirtualAddress(interface=IPv4Interface(f"192.0.2.{n}/32"), dev="eth0") for n in (100, 101))
@@ -88,6 +89,17 @@ def advert(
         source=ip_address(source),
         received_at=at,
     )
+
+
+def tracking(*follows: Follow, **values: int | None) -> Tracking:
+    """What trackers say; ``values`` by name."""
+    return judge(follows, {one.key: values.get(one.name) for one in follows})
+
+
+def added(weight: int) -> ev.TrackersChanged:
+    """A good script of this weight (a bad one, if it is negative), and nothing else, is followed."""
+    follow = Follow(kind="script", name="chk", weight=weight)
+    return ev.TrackersChanged(tracking=tracking(follow, chk=int(weight > 0)))
 
 
 def kinds(effects: list[Effect]) -> list[str]:

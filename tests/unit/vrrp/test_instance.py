@@ -10,6 +10,7 @@ from tests.unit.vrrp.build import (
     T0,
     VIP4,
     acknowledge,
+    added,
     advert,
     backup,
     config,
@@ -242,18 +243,21 @@ def test_bak_12_higher_or_equal_advert_cancels_the_delay() -> None:
 
 def test_bak_14_own_priority_moves_the_timer_by_the_skew() -> None:
     instance = backup()
-    instance.handle(ev.PriorityChanged(priority=200, detail="track"), T0 + 1)
+    effects = instance.handle(added(100), T0 + 1)
     assert instance.next_deadline() == pytest.approx(T0 + 3 + 56 / 256)
     assert instance.record(T0).priority == 200
+    assert kinds(effects) == ["PriorityChanged"]
 
 
 def test_fld_04_owner_priority_is_not_changed_and_others_never_reach_255() -> None:
     owner, at = master(priority=255, state="MASTER")
-    owner.handle(ev.PriorityChanged(priority=10, detail="track"), at)
+    assert owner.handle(added(-200), at) == []
     assert owner.priority == 255
     other = backup()
-    other.handle(ev.PriorityChanged(priority=255, detail="track"), T0)
+    other.handle(added(200), T0)
     assert other.priority == 254
+    other.handle(added(-200), T0)
+    assert other.priority == 1
 
 
 @pytest.mark.parametrize("is_master", [False, True])
@@ -396,7 +400,7 @@ def test_act_11_act_13_losing_advert_is_answered_and_the_addresses_are_announced
 
 def test_act_12_lower_prio_no_advert_is_silent() -> None:
     instance, at = master(lower_prio_no_advert=True, garp_lower_prio_repeat=0)
-    assert instance.handle(advert(50, at + 0.2), at + 0.2) == []
+    assert kinds(instance.handle(advert(50, at + 0.2), at + 0.2)) == ["LowerPriorityHeard"]
 
 
 def test_a_flood_of_losing_adverts_is_no_flood_of_announcements() -> None:
@@ -446,7 +450,7 @@ def test_act_15_link_loss_takes_the_addresses_off_without_priority_0() -> None:
 
 def test_trk_01_own_priority_goes_out_with_the_next_advert_of_the_grid() -> None:
     instance, at = master()
-    assert sent(instance.handle(ev.PriorityChanged(priority=40, detail="track"), at + 0.2)) == []
+    assert sent(instance.handle(added(-60), at + 0.2)) == []
     assert instance.next_deadline() == at + 1
     assert sent(instance.wake(at + 1, drained=True)) == [40]
 
@@ -630,7 +634,7 @@ def test_reload_into_another_router_is_a_mistake_of_the_caller() -> None:
 def test_before_startup_nothing_overwrites_the_predecessors_record() -> None:
     instance = new()
     for event in (
-        ev.PriorityChanged(priority=90, detail="track"),
+        added(-10),
         ev.LocalAddressChanged(address=ip("192.0.2.6")),
         ev.InterfaceUp(ifindex=3),
         ev.Reconfigured(config=config(priority=90), generation=2),
