@@ -312,7 +312,9 @@ class Checker(AioWorker):
             event, say = "check.failed", self.log.info
         else:
             event, say = "check.good", self.log.info
-        short = {"short_by_bytes": step.progress.last.short_by} if step.progress.last.short_by else {}
+        extra = {"short_by_bytes": step.progress.last.short_by} if step.progress.last.short_by else {}
+        if event == "check.down":
+            extra["retries"] = entry.check.retry
         say(
             event,
             kind=entry.check.kind,
@@ -320,7 +322,7 @@ class Checker(AioWorker):
             virtual_server=entry.check.virtual_server,
             reason=step.text,
             check=entry.check.check_id,
-            **short,
+            **extra,
         )
 
 

@@ -33,7 +33,7 @@ from ipvs_proc.netlink import NetlinkIpvs
 from ipvs_proc.port import IpvsError, IpvsPort, IpvsUnavailableError, read_entry, service_key_of
 from ipvs_proc.reconcile import describe
 from ipvs_proc.validate import problems
-from keepalived_conf.model import GlobalDefs, IpvsSlice
+from keepalived_conf.model import GlobalDefs, IpvsSlice, VirtualServer
 from worker import log as logging
 from worker.aio import AioWorker, run_aio
 from worker.clock import boottime
@@ -312,7 +312,7 @@ class IpvsWorker(AioWorker):
                 self.log.info(name, service=service, did=describe(op), why=why)
         for error in outcome.refused:
             self.log.error("ipvs.refused", reason=str(error), place=self._place(str(error)))
-        quorums = {} if keeper.config is None else {v.key: v.quorum for v in keeper.config.virtual_servers}
+        configured = {} if keeper.config is None else {v.key: v for v in keeper.config.virtual_servers}
         for verdict in outcome.servers:
             if not verdict.sorry:
                 event = report.server_changed(verdict)
@@ -323,17 +323,22 @@ class IpvsWorker(AioWorker):
                     service=event.virtual_server,
                     server=event.real_server,
                     weight=event.weight,
+                    inhibited=_inhibits(configured.get(event.virtual_server), event.real_server),
                     reason=event.reason,
                 )
         for service_verdict in outcome.quorums:
-            quorum = quorums[service_verdict.virtual_server]
+            virtual = configured[service_verdict.virtual_server]
+            quorum = virtual.quorum
             self._fresh.add(service_verdict.virtual_server)
             self.publisher.event(report.quorum_changed(service_verdict, quorum))
             self.log.warning(
                 "ipvs.quorum_gained" if service_verdict.quorum_up else "ipvs.quorum_lost",
                 service=service_verdict.virtual_server,
                 quorum=quorum,
+                hysteresis=virtual.hysteresis,
+                weight_up=service_verdict.weight_up,
                 sorry_active=service_verdict.sorry_active,
+                sorry_server=virtual.sorry_server.key if virtual.sorry_server is not None else None,
                 reason=service_verdict.reason,
             )
         self._tell_ledger()
@@ -400,6 +405,12 @@ class IpvsWorker(AioWorker):
             entries = self.ledger.entries
             self.ledger.write(Entries(owned=entries.owned, memory=entries.memory, since=since))
         return since
+
+
+def _inhibits(virtual: VirtualServer | None, real_server: str) -> bool:
+    """Whether a server that is down stays in the table, with weight 0."""
+    servers = virtual.real_servers if virtual is not None else ()
+    return any(real.inhibit_on_failure for real in servers if real.key == real_server)
 
 
 def _server_event(verdict: ServerVerdict) -> str:

@@ -206,6 +206,7 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
         fd=2 if options.foreground or options.console else None,
         syslog=options.syslog and not options.console,
         facility=options.syslog_facility,
+        detail=options.detail > 0,
     )
     if options.umask is not None:
         os.umask(options.umask)

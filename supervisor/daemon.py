@@ -204,7 +204,8 @@ class Supervisor:
         if self.operator is not None:
             self.operator.close()
         self.run_dir.remove()
-        self.log.info("supervisor.stopped", uptime_s=round(boottime() - self.started_at, 3))
+        uptime_s = round(boottime() - self.started_at, 3)
+        self.log.info("supervisor.stopped", version=self.version, uptime_s=uptime_s)
 
     def watch(self, fd: int, reader: Callable[[], None]) -> None:
         self.readers[fd] = reader

@@ -112,7 +112,7 @@ options of the daemon (as in keepalived):
   -v, --version   -h, --help
 options of our own:
       --run-dir=DIR        sockets, locks and black boxes (default /run/pykeepalived/...)
-      --log-format=auto|text|json   --log-level=debug|info|warning|error
+      --log-format=auto|text|json|classic   --log-level=debug|info|warning|error
 """
 
 
@@ -192,7 +192,7 @@ def parse(argv: list[str], version: str) -> DaemonOptions:  # noqa: C901 - one c
         elif name == "config-test":
             found.config_test, found.config_test_log = True, value or None
         elif name == "log-format":
-            found.log_format = _choice(flag, value, ("auto", "text", "json"))
+            found.log_format = _choice(flag, value, ("auto", "text", "json", "classic"))
             found.given_log_format = True
         elif name == "umask":
             found.umask = _umask(flag, value, found)

@@ -1,5 +1,7 @@
 """Log records: structlog, JSON when not on a terminal, and a sink that never blocks its process.
 
+Three forms: ``json``, ``text``, and ``classic``, keepalived's own words (``worker.log_classic``).
+
 A consumer that stopped reading must not stop a virtual router. The sink re-opens its descriptor with
 O_NONBLOCK (a description of its own: the flag never leaks to the shell that shares the pipe), drops
 what does not fit and says later how many lines were lost.
@@ -18,10 +20,13 @@ import os
 import socket
 import stat
 import sys
+import time
 from collections.abc import MutableMapping
 from typing import Any, cast
 
 import structlog
+
+from worker import log_classic
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SYSLOG_SEVERITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -70,7 +75,15 @@ class Sink:
         found = [self._fd] if self._fd >= 0 else []
         return found + ([self._syslog.fileno()] if self._syslog else [])
 
-    def write(self, line: str, level: str = "info", identity: str = "pykeepalived") -> None:
+    def write(
+        self,
+        line: str,
+        level: str = "info",
+        identity: str = "pykeepalived",
+        *,
+        syslog_line: str | None = None,
+    ) -> None:
+        """``syslog_line``: what syslog gets instead of ``line``, which begins with a clock."""
         if self._fd >= 0:
             if self.lost:
                 lost, self.lost = self.lost, 0
@@ -80,8 +93,9 @@ class Sink:
                 self.lost += 1
         if self._syslog is not None:
             priority = self.facility * 8 + _SYSLOG_SEVERITY.get(level, 6)
+            said = line if syslog_line is None else syslog_line
             with contextlib.suppress(OSError):
-                self._syslog.send(f"<{priority}>{identity}[{os.getpid()}]: {line}".encode()[:8192])
+                self._syslog.send(f"<{priority}>{identity}[{os.getpid()}]: {said}".encode()[:8192])
 
     def _put(self, data: bytes) -> bool:
         if len(data) > _PIPE_BUF:
@@ -104,7 +118,8 @@ def socket_send(fd: int, data: bytes) -> bool:
 
 sink = Sink()
 _threshold = 20
-_json = True
+_form = "json"
+_detail = False
 
 
 def configure(
@@ -114,8 +129,12 @@ def configure(
     fd: int | None = 2,
     syslog: bool = False,
     facility: int = _SYSLOG_DAEMON,
+    detail: bool = False,
 ) -> None:
-    """Set up the process's logging. form: as ``set_form``; facility: number of syslog's, RFC 5424 table 1."""
+    """Set up the process's logging. form: as ``set_form``; facility: number of syslog's, RFC 5424 table 1;
+    detail: also the classic lines that keepalived writes with -D only."""
+    global _detail
+    _detail = detail
     set_level(level)
     sink.facility = facility
     if fd is not None:
@@ -132,9 +151,9 @@ def configure(
 
 
 def set_form(form: str) -> None:
-    """What records look like from now on: auto (text on a terminal, else JSON), text, json."""
-    global _json
-    _json = form == "json" or (form == "auto" and not sink.terminal)
+    """What records look like from now on: auto (text on a terminal, else JSON), text, json, classic."""
+    global _form
+    _form = ("text" if sink.terminal else "json") if form == "auto" else form
 
 
 def adjust(level: str = "", form: str = "") -> None:
@@ -199,8 +218,16 @@ def _exception(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMa
 
 
 def _emit(_: object, __: str, event: MutableMapping[str, Any]) -> str:
-    line = json.dumps(event, default=str, ensure_ascii=False) if _json else _text(event)
-    sink.write(line, str(event["level"]), f"pykeepalived_{event['process']}")
+    process, level = str(event["process"]), str(event["level"])
+    if _form == "classic":
+        # keepalived's clock on a terminal is local time, to the second.
+        clock = time.strftime("%a %b %e %H:%M:%S %Y")
+        for said in log_classic.lines(event, detail=_detail):
+            said = said.replace("\n", " ")
+            sink.write(f"{clock}: {said}", level, log_classic.identity(process), syslog_line=said)
+    else:
+        line = json.dumps(event, default=str, ensure_ascii=False) if _form == "json" else _text(event)
+        sink.write(line, level, f"pykeepalived_{process}")
     raise structlog.DropEvent
 
 

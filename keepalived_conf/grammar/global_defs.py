@@ -17,7 +17,7 @@ OWN_ROWS = (
     Keyword(
         name="log_format",
         type=Type.CHOICE,
-        choices=("text", "json"),
+        choices=("text", "json", "classic"),
         help="What log records look like, unless --log-format says it",
         default="text on a terminal, else json",
         worker="supervisor",

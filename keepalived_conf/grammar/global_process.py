@@ -33,7 +33,7 @@ from keepalived_conf.grammar.global_rows import (
 from keepalived_conf.grammar.schema import GARP_DELAY_MAX_S, UINT32_MAX, Effect, Keyword, Type, block_of
 
 _SCRIPT, _FIFO = reported(SCRIPT), reported(FIFO)
-_NAMED_BY_ROLE = "processes are named pyka-ROLE, so that ps and top tell them apart"
+_NAMED_BY_ROLE = "processes are named pyka-ROLE, or as keepalived's when started as keepalived"
 
 NOTIFICATION_EMAIL = block_of(
     "global_defs.notification_email",

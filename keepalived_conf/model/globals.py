@@ -108,7 +108,7 @@ class GlobalDefs:
     stats_dump_file: str | None = None
     json_dump_file: str | None = None
 
-    log_format: Literal["text", "json"] | None = None
+    log_format: Literal["text", "json", "classic"] | None = None
     """Ours. None: text on a terminal, else json. The command line wins."""
 
     # Scripts, notifications, mail.

@@ -57,6 +57,7 @@ PURE_PATTERNS = (
     "supervisor.check_status",
     *(f"script_proc.{name}" for name in ("ledger", "schedule", "track")),
     "supervisor.policy",
+    "worker.log_classic",
 )
 """Modules (shell patterns allowed) that do no I/O and know no clock, whatever imports them."""
 
