@@ -1,12 +1,8 @@
-"""What the script worker's black box holds: a small table of texts to bytes.
+"""What the script worker's black box holds of its trackers: one record each.
 
-Pure: it makes and reads the bytes of records, the black box stores them. A value that fits into one record
-is replaced in place (the box itself keeps the former copy until the new one is whole). A longer one is
-written beside the former one, which is given up only then. So a worker killed at any point leaves the
-old value or the new one, never a mixture and never none.
-
-``TrackerRecord`` is what is kept of a tracked script, file or process under ``script:NAME``,
-``file:NAME``, ``process:NAME``; whoever else keeps something chooses keys of another beginning.
+Pure: it makes and reads the bytes of records, the black box stores them (and keeps the former copy of one
+until the new one is whole). The key of a record is ``script:NAME``, ``file:NAME`` or ``process:NAME``, as
+on the bus.
 """
 
 from __future__ import annotations
@@ -21,121 +17,72 @@ from typing import Self
 
 RECORD_BYTES = 240
 """As worker.blackbox.MAX_RECORD_BYTES."""
-MAX_VALUE_BYTES = 480
-MAX_KEY_BYTES = 64
+MAX_KEY_BYTES = 80
 _LAYOUT = 1
-_HEAD = struct.Struct("=BBBBI")  # layout, length of the key, part, parts, sequence of the value
+_HEAD = struct.Struct("=BB")  # layout, length of the key
 
 Write = tuple[int, bytes]
 """(index of the record, its bytes)."""
 
 
-class LedgerError(Exception):
-    """A value that is too long, or no room for it."""
-
-
-def stored_key(key: str) -> bytes:
+def stored_key(key: str) -> str:
     """The key as it is stored: itself, or its beginning and a hash when it is longer than MAX_KEY_BYTES."""
     raw = key.encode("utf-8", "surrogateescape")
     if len(raw) <= MAX_KEY_BYTES:
-        return raw
-    return raw[: MAX_KEY_BYTES - 17] + b"#" + hashlib.sha256(raw).hexdigest()[:16].encode()
-
-
-@dataclass(slots=True)
-class _Value:
-    data: bytes
-    sequence: int
-    places: list[int]
+        return key
+    short = raw[: MAX_KEY_BYTES - 17] + b"#" + hashlib.sha256(raw).hexdigest()[:16].encode()
+    return short.decode("utf-8", "surrogateescape")
 
 
 class Ledger:
-    """Which key has which records. Every change returns the records to write, in this order."""
+    """Which key has which record."""
 
     def __init__(self, records: int) -> None:
         self.records = records
-        self._values: dict[bytes, _Value] = {}
+        self._places: dict[str, int] = {}
         self._free = list(range(records))  # sorted, therefore a heap
 
-    def load(self, read: Callable[[int], bytes | None]) -> list[Write]:
-        """Take over what earlier incarnations wrote; returns records to write (leftovers of a kill)."""
-        found: dict[bytes, dict[int, dict[int, tuple[int, int, bytes]]]] = {}
-        used: set[int] = set()
+    def load(self, read: Callable[[int], bytes | None]) -> dict[str, TrackerRecord]:
+        """Take over what earlier incarnations wrote: stored key -> record. Its places stay occupied."""
+        found: dict[str, TrackerRecord] = {}
         for index in range(self.records):
             decoded = _decode(read(index) or b"")
-            if decoded is not None:
-                key, sequence, part, parts, data = decoded
-                used.add(index)
-                found.setdefault(key, {}).setdefault(sequence, {})[part] = (index, parts, data)
-        self._values.clear()
-        for key, versions in found.items():
-            for sequence in sorted(versions, reverse=True):
-                pieces = versions[sequence]
-                if len(pieces) == pieces[min(pieces)][1]:
-                    order = [pieces[part] for part in sorted(pieces)]
-                    self._values[key] = _Value(
-                        data=b"".join(data for _, _, data in order),
-                        sequence=sequence,
-                        places=[index for index, _, _ in order],
-                    )
-                    break
-        taken = {place for value in self._values.values() for place in value.places}
+            if decoded is not None and decoded[0] not in found:
+                found[decoded[0]] = decoded[1]
+                self._places[decoded[0]] = index
+        taken = set(self._places.values())
         self._free = [index for index in range(self.records) if index not in taken]
-        return [(index, b"") for index in sorted(used - taken)]
+        return found
 
-    def get(self, key: str) -> bytes | None:
-        value = self._values.get(stored_key(key))
-        return None if value is None else value.data
-
-    def keys(self, beginning: str = "") -> list[str]:
-        """Stored keys that begin so (long ones end in a hash)."""
-        texts = (key.decode("utf-8", "surrogateescape") for key in self._values)
-        return sorted(text for text in texts if text.startswith(beginning))
-
-    def put(self, key: str, data: bytes) -> list[Write]:
-        """Set a value. Raises LedgerError when it is too long or there is no room; the old one then stays."""
-        if len(data) > MAX_VALUE_BYTES:
-            raise LedgerError(f"value of {len(data)} bytes for {key!r} is over {MAX_VALUE_BYTES}")
+    def put(self, key: str, record: TrackerRecord) -> Write | None:
+        """The record to write; None when there is no room for it."""
         name = stored_key(key)
-        old = self._values.get(name)
-        if old is not None and old.data == data:
-            return []
-        room = RECORD_BYTES - _HEAD.size - len(name)
-        pieces = [data[at : at + room] for at in range(0, len(data), room)] or [b""]
-        sequence = old.sequence + 1 if old is not None else 1
-        if old is not None and len(pieces) == len(old.places) == 1:
-            places, given_up = old.places, []
-        elif len(pieces) > len(self._free):
-            raise LedgerError(f"no room for {key!r}: all {self.records} records are in use")
-        else:
-            places = [heapq.heappop(self._free) for _ in pieces]
-            given_up = old.places if old is not None else []
-        self._values[name] = _Value(data=data, sequence=sequence, places=places)
-        writes = [
-            (place, _HEAD.pack(_LAYOUT, len(name), part, len(pieces), sequence) + name + piece)
-            for part, (place, piece) in enumerate(zip(places, pieces, strict=True))
-        ]
-        return [*writes, *self._give_up(given_up)]
+        place = self._places.get(name)
+        if place is None:
+            if not self._free:
+                return None
+            place = self._places[name] = heapq.heappop(self._free)
+        raw = name.encode("utf-8", "surrogateescape")
+        return place, _HEAD.pack(_LAYOUT, len(raw)) + raw + record.encode()
 
-    def remove(self, key: str) -> list[Write]:
-        value = self._values.pop(stored_key(key), None)
-        return [] if value is None else self._give_up(value.places)
-
-    def _give_up(self, places: Iterable[int]) -> list[Write]:
-        given_up = list(places)
-        for place in given_up:
-            heapq.heappush(self._free, place)
-        return [(place, b"") for place in given_up]
+    def remove(self, key: str) -> Write | None:
+        """Free its place; the record to write, None when it had none."""
+        place = self._places.pop(stored_key(key), None)
+        if place is None:
+            return None
+        heapq.heappush(self._free, place)
+        return place, b""
 
 
-def _decode(record: bytes) -> tuple[bytes, int, int, int, bytes] | None:
-    if len(record) < _HEAD.size:
+def _decode(data: bytes) -> tuple[str, TrackerRecord] | None:
+    if len(data) < _HEAD.size:
         return None
-    layout, key_length, part, parts, sequence = _HEAD.unpack_from(record)
-    if layout != _LAYOUT or part >= parts or len(record) < _HEAD.size + key_length:
+    layout, length = _HEAD.unpack_from(data)
+    at = _HEAD.size + length
+    record = TrackerRecord.decode(data[at:]) if layout == _LAYOUT and length else None
+    if record is None:
         return None
-    at = _HEAD.size + key_length
-    return record[_HEAD.size : at], sequence, part, parts, record[at:]
+    return data[_HEAD.size : at].decode("utf-8", "surrogateescape"), record
 
 
 # --- trackers ------------------------------------------------------------------------------------------
@@ -143,6 +90,9 @@ def _decode(record: bytes) -> tuple[bytes, int, int, int, bytes] | None:
 _TRACKER = struct.Struct("=BBqHHdddd8sIQ")
 # layout, flags, value, successes, failures, since, grid, due, last, program, pid, start of the pid
 _KNOWN, _DECIDED = 1, 2
+STARTING = 1
+"""In place of a pid. Written before a program is started: a worker killed before it could note the pid leaves
+a program that nobody knows, and a successor has to look for it."""
 _TEXT_BYTES = 80
 
 
@@ -159,10 +109,10 @@ class TrackerRecord:
     decided: bool = False
     successes: int = 0
     failures: int = 0
-    program: bytes = b""
+    program: bytes = bytes(8)
     """``program_number`` of what is run."""
     pid: int = 0
-    """Of the running program; 0: none. Written before it can do anything, cleared when it is gone."""
+    """Of the program that runs; 0: none, STARTING: one is being started."""
     pid_started: int = 0
     """Its start time as /proc/PID/stat has it: the number may have been given to another one since."""
 

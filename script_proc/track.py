@@ -147,6 +147,10 @@ class Fleet:
             self.entries[name] = replace(entry, progress=progress)
         self._queue.set(name, max(progress.due_at, now))
 
+    def stop(self) -> None:
+        """What runs is ended and says nothing any more."""
+        self._judged.update(self.running.values())
+
 
 def record_of(entry: Entry, *, pid: int = 0, pid_started: int = 0) -> TrackerRecord:
     """What to keep of a script, with the program that runs for it."""

@@ -1,0 +1,243 @@
+"""Tracked scripts as programs: the shell around ``track``.
+
+Each run is noted in the black box before it is started and with its pid once it is, so that the successor
+of a killed worker ends what is left of it before it runs the script itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from structlog.stdlib import BoundLogger
+
+from keepalived_conf.model import VrrpScript
+from script_proc.board import Board, Tracker
+from script_proc.jobs import Job
+from script_proc.jobs import Result as Ended
+from script_proc.ledger import STARTING, TrackerRecord, stored_key
+from script_proc.orphans import Orphan, find_orphans
+from script_proc.program import Program
+from script_proc.runner import OnDeadline, OnEnded, OnStarted, Started
+from script_proc.schedule import Draw, Result, Verdict
+from script_proc.track import Applied, Fleet, Launch, number_of, record_of
+from worker.clock import boottime
+
+_NOBODY = Program(command=("-",), identity=None, problem="left by an earlier worker")
+
+
+class Programs(Protocol):
+    """What is needed of ``runner.Runner``."""
+
+    def submit(
+        self,
+        job: Job,
+        *,
+        on_ended: OnEnded,
+        on_started: OnStarted | None = None,
+        on_deadline: OnDeadline | None = None,
+    ) -> None: ...
+
+    def adopt(
+        self, job: Job, pid: int, start_ticks: int, started_at: float, *, on_ended: OnEnded
+    ) -> bool: ...
+
+    def terminate(self, key: str, why: str) -> None: ...
+
+    async def end_all(self, why: str, timeout_s: float = 1.5) -> bool: ...
+
+
+class TrackedScripts:
+    """All vrrp_scripts of a slice, run on the loop."""
+
+    def __init__(self, *, runner: Programs, board: Board, draw: Draw, log: BoundLogger) -> None:
+        self.fleet = Fleet(draw)
+        self._runner, self._board, self.log = runner, board, log
+        self._programs: Mapping[str, Program] = {}
+        self._runs: dict[str, Started] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopping = False
+
+    # --- configuration -------------------------------------------------------------------------
+
+    def apply(
+        self,
+        scripts: Iterable[VrrpScript],
+        programs: Mapping[str, Program],
+        left: Mapping[str, TrackerRecord],
+    ) -> Applied:
+        """Track ``scripts``, each run as its program of the same name. The board has their records already.
+
+        ``left``: what an earlier incarnation kept, by ``script:NAME`` as it is stored.
+        """
+        wanted = list(scripts)
+        now = boottime()
+        self._end_former(wanted, left, now)
+        known = {script.name: left[key] for script in wanted if (key := stored_key(_key(script))) in left}
+        applied = self.fleet.apply(wanted, now, known)
+        self._programs = programs
+        for launch in applied.end:
+            self._runner.terminate(_key(launch.script), "the configuration has changed")
+        for name in self.fleet.entries:
+            self._keep(name)
+        self._run_due()
+        return applied
+
+    def _end_former(
+        self, wanted: Iterable[VrrpScript], left: Mapping[str, TrackerRecord], now: float
+    ) -> None:
+        """End what an earlier worker had running; what is asked for under the same key waits for that."""
+        keys = {stored_key(_key(script)): script for script in wanted}
+        running = {
+            key: Orphan(pid=record.pid, start_ticks=record.pid_started)
+            for key, record in left.items()
+            if record.pid > STARTING
+        }
+        unknown = {
+            key: keys[key].script.command
+            for key, record in left.items()
+            if record.pid == STARTING and key in keys and record.program == number_of(keys[key])
+        }
+        if unknown:
+            running |= find_orphans(unknown)
+        for key, orphan in running.items():
+            name = _key(keys[key]) if key in keys else key
+            job = Job(key=name, purpose="left by an earlier worker", program=_NOBODY, asked_at=now)
+            if self._runner.adopt(job, orphan.pid, orphan.start_ticks, now, on_ended=_nothing):
+                self.log.info("script.left_over", tracker=name, pid=orphan.pid, effect="ended, then run anew")
+                self._runner.terminate(name, "left by an earlier worker")
+
+    # --- running -------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look whether something is due: a suspend does not count for the loop's timers."""
+        self._run_due()
+
+    def _run_due(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stopping:
+            return
+        now = boottime()
+        for launch in self.fleet.launch(now):
+            try:
+                self._run(launch)
+            except Exception:
+                # The script must not silently be the one that never runs again.
+                self.log.exception("script.fault", script=launch.script.name)
+                self._judge(launch, Result(verdict=Verdict.UNJUDGED, text="internal fault, see the log"))
+                self.fleet.ended(launch, now)
+        next_at = self.fleet.next_at()
+        if next_at is not None:
+            # The loop's timers may fire a millisecond early: never spin on what is not yet due.
+            delay_s = max(next_at - boottime(), 0.001)
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._run_due)
+
+    def _run(self, launch: Launch) -> None:
+        script = launch.script
+        job = Job(
+            key=_key(script),
+            purpose=f"vrrp_script {script.name}",
+            program=self._programs[script.name],
+            asked_at=launch.started_at,
+            timeout_s=script.timeout_s,
+        )
+        record = self._board.record("script", script.name)
+        if record is not None:
+            self._board.keep(job.key, replace(record, pid=STARTING, pid_started=0))
+        self._runner.submit(
+            job,
+            on_started=partial(self._started, launch),
+            on_deadline=partial(self._late, launch),
+            on_ended=partial(self._ended, launch),
+        )
+
+    def _started(self, launch: Launch, run: Started) -> None:
+        self._runs[launch.script.name] = run
+        record = self._board.record("script", launch.script.name)
+        if record is not None:
+            self._board.keep(_key(launch.script), replace(record, pid=run.pid, pid_started=run.start_ticks))
+
+    def _late(self, launch: Launch, _: Job) -> None:
+        if launch.script.name not in self._runs:
+            return  # not started yet: whether that is its fault is seen when it is over
+        text = f"no end within {launch.script.timeout_s:g} s"
+        self._judge(launch, Result(verdict=Verdict.BAD, text=text))
+
+    def _ended(self, launch: Launch, _: Job, ended: Ended) -> None:
+        name = launch.script.name
+        self._runs.pop(name, None)
+        entry = self.fleet.entries.get(name)
+        decided = entry is not None and entry.progress.decided
+        self._judge(launch, judgement(ended, decided=decided))
+        self.fleet.ended(launch, boottime())
+        self._keep(name)
+        self._run_due()
+
+    def _judge(self, launch: Launch, result: Result) -> None:
+        now = boottime()
+        step = self.fleet.judged(launch, result, now)
+        if step is not None:
+            name = launch.script.name
+            self._board.found(f"script:{name}", self._record(name), now, notable=step.notable)
+
+    def _keep(self, name: str) -> None:
+        if name in self.fleet.entries:
+            self._board.keep(f"script:{name}", self._record(name))
+
+    def _record(self, name: str) -> TrackerRecord:
+        run = self._runs.get(name)
+        if run is not None:
+            pid, ticks = run.pid, run.start_ticks
+        else:
+            pid, ticks = (STARTING if name in self.fleet.running else 0), 0
+        return record_of(self.fleet.entries[name], pid=pid, pid_started=ticks)
+
+    async def close(self) -> None:
+        """End what runs; nothing is judged any more."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.fleet.stop()
+        await self._runner.end_all("pykeepalived stops")
+
+
+def judgement(ended: Ended, *, decided: bool) -> Result:
+    """What the end of a run says of its script. ``decided``: the script has been run before.
+
+    One that was never run and cannot be is not bad, as in keepalived: it is not known. One that could be
+    run and now cannot is.
+    """
+    if ended.good:
+        return Result(verdict=Verdict.GOOD, text="exit status 0")
+    if not ended.started and ended.status is None:
+        if ended.late and not ended.trouble:
+            return Result(verdict=Verdict.BAD, text=ended.why)
+        verdict = Verdict.BAD if decided and not ended.trouble else Verdict.UNJUDGED
+        return Result(verdict=verdict, text=ended.why or "not started")
+    if ended.late and ended.started:
+        # Its deadline passed before it was started: that was us.
+        return Result(verdict=Verdict.UNJUDGED, text="started too late to end in time")
+    if ended.killed_by:
+        text = f"ended by {ended.killed_by}"
+    elif ended.status is not None:
+        text = f"exit status {ended.status}"
+    else:
+        text = ended.why or "how it ended is not known"
+    return Result(verdict=Verdict.BAD, text=text)
+
+
+def _key(script: VrrpScript) -> str:
+    return f"script:{script.name}"
+
+
+def _nothing(_: Job, __: Ended) -> None:
+    """What an earlier worker had running says nothing."""
+
+
+def trackers_of(scripts: Iterable[VrrpScript]) -> list[Tracker]:
+    return [Tracker(kind="script", name=script.name, interval_s=script.interval_s) for script in scripts]
