@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from supervisor.loader import Loaded
 
-_VERBS = ("status", "events", "restart", "reload", "stop", "fence", "log-level")
+_VERBS = ("status", "events", "step-down", "resume", "restart", "reload", "stop", "fence", "log-level")
 EXIT_USAGE, EXIT_CONFIG, EXIT_NO_CONFIG, EXIT_SOFTWARE = 1, 2, 6, 70
 _CLONE_NEWNET = 0x40000000
 """setns(2): the descriptor must be of a network namespace."""
@@ -98,6 +98,10 @@ def _arguments(verb: str, argv: list[str]) -> argparse.Namespace:
         words.add_argument("--since", type=float, metavar="S", help="also show events of the last S seconds")
         words.add_argument("--topic", action="append", metavar="T", help="only streams or kinds that match")
         words.add_argument("--count", type=int, metavar="N", help="end after N events")
+    if verb in ("step-down", "resume"):
+        from supervisor import maintenance_cli
+
+        maintenance_cli.add_arguments(words, verb)
     if verb == "restart":
         words.add_argument("worker", choices=("bus", "script", "ipvs", "checker", "vrrp"))
     if verb == "reload":
@@ -143,6 +147,10 @@ def _verb(verb: str, argv: list[str]) -> int:
                 topics=given.topic,
                 count=given.count,
             )
+        if verb in ("step-down", "resume"):
+            from supervisor import maintenance_cli
+
+            return maintenance_cli.command(path, verb, given)
         if verb == "restart":
             answer = ask(path, "restart", role=given.worker)
             print(f"pykeepalived: {given.worker} (pid {answer['pid']}) is being replaced")

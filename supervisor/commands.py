@@ -30,6 +30,10 @@ def handle(owner: Supervisor, request: dict[str, Any], client: Client) -> None:
     elif command == "stop":
         owner.begin_stop("operator")
         client.answer({"ok": True})
+    elif command == "step-down":
+        owner.maintenance.step_down(request, client)
+    elif command == "resume":
+        owner.maintenance.resume(request, client)
     elif command == "restart":
         role = request.get("role")
         row = owner.table.get(role) if isinstance(role, str) else None

@@ -21,6 +21,7 @@ from supervisor import boxes, commands, fork, janitor, policy, rundir, table
 from supervisor.commands import OPERATOR_RESTART
 from supervisor.fence import Fence
 from supervisor.loader import Loaded
+from supervisor.maintenance import Maintenance
 from supervisor.mirror import Reporter
 from supervisor.operator import OperatorServer
 from supervisor.options import DUMPS, SIGNALS, DaemonOptions
@@ -82,6 +83,7 @@ class Supervisor:
         self.readers: dict[int, Callable[[], None]] = {}
         self.reload = Reload(self)
         self.fence = Fence(self)
+        self.maintenance = Maintenance(self)
         self.own_lateness_at = 0.0
         self.watchdog_due_at = boottime()
         self.operator: OperatorServer | None = None
@@ -255,6 +257,8 @@ class Supervisor:
             if broker is not None:
                 broker.send(Peer(role=role, pid=row.pid or 0))
             channel.send(Epoch(epoch=self.epoch))
+            if role == "vrrp":
+                self.maintenance.introduce(channel)
             channel.send(Prepare(generation=current.number), current.slices[role])
             channel.send(Apply(generation=current.number, phase="full"))
         self.reporter.event(row, "started")
@@ -329,6 +333,8 @@ class Supervisor:
                 self.reload.failed(row, message.generation, message.reason)
             elif isinstance(message, Report):
                 self.reporter.from_worker(row, message.payload)
+            else:
+                self.maintenance.told(message)
 
     def _is_ready(self, row: Process, now: float) -> None:
         if row.state != "starting":
@@ -381,6 +387,8 @@ class Supervisor:
             if broker is not None:
                 broker.send(Peer(role=row.role, pid=0))
         row.last_exit = table.describe_exit(status, row.kill_reason)
+        if row.role == "vrrp":
+            self.maintenance.worker_died()
         if row.state == "stopping":
             row.become("stopped")
             rundir.remove_pid_file(row.pid_file)
@@ -431,6 +439,7 @@ class Supervisor:
             if row.state not in ("ready", "stopped", "stopping"):
                 due += self.fence.deadlines(row)
         due += self.reload.deadlines()
+        due += self.maintenance.deadlines()
         if self.notifier.watchdog_s is not None:
             due.append(self.watchdog_due_at)
         return max(0.0, min(due) - now)
@@ -451,6 +460,7 @@ class Supervisor:
                 self.fence.if_due(row, now)
             self._restart_if_due(row, now)
         self.reload.timers(now)
+        self.maintenance.timers(now)
         self.reporter.pump(now)
         if self.stopping:
             self._continue_stop()

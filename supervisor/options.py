@@ -83,6 +83,8 @@ usage: pykeepalived [options]             run the daemon with keepalived's optio
        pykeepalived status [--json]       processes, instances, services, and the age of each record
        pykeepalived status --check [--expect MASTER|BACKUP] [--instance NAME]   as a monitoring plugin
        pykeepalived events [--since N] [--topic T] [--json]
+       pykeepalived step-down INSTANCE|GROUP|--all [--reason R] [--for T]       hand over and be held back
+       pykeepalived resume INSTANCE|GROUP|--all
        pykeepalived restart WORKER        bus, ipvs, checker or vrrp, without losing anything
        pykeepalived reload [--wait]       read the configuration again
        pykeepalived stop                  give mastership back, then end

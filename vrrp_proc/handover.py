@@ -173,6 +173,12 @@ class HandOver(Tracked):
 
     # --- hold ---------------------------------------------------------------------------------
 
+    def start_held(self, hold: Hold | None) -> None:
+        """Before ``Startup``: an earlier incarnation was told to hold it back (None: it was not)."""
+        if self.config.priority != OWNER_PRIORITY:
+            self.hold = hold
+            self._take_priority()
+
     def _held_back_notice(self) -> Notice:
         assert self.hold is not None
         text = f"held back by the operator ({self.hold.reason}): takes part with priority {HELD_PRIORITY}"

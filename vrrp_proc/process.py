@@ -12,7 +12,7 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bus.codec import dumps, loads
@@ -25,6 +25,7 @@ from vrrp_proc.effects import Resumed, Transition
 from vrrp_proc.events import ReceiveGap
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Stage, Timer
+from vrrp_proc.maintenance import Departure, Maintenance
 from vrrp_proc.netlink import AddressEvent, Monitor, NetlinkError, OverrunError, RouteSocket
 from vrrp_proc.ports import PortKey, Ports, Use
 from vrrp_proc.publish import BusVoice, state_record
@@ -45,6 +46,8 @@ from worker.control import (
     LogLevel,
     Message,
     Prepare,
+    Resume,
+    StepDown,
     Stop,
 )
 
@@ -53,6 +56,7 @@ _SETTLE_AFTER_S = 0.05
 _SETTLE_ROOM_S = 0.010
 _SUSPEND_NOTICED_S = 0.05
 _LATE_TOLD_AFTER_S = 10.0
+_STOP_SLACK_S = 0.2
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 # The codec makes its plan of a class at the first use; done here it is done once, in the image that
@@ -98,6 +102,8 @@ class VrrpWorker:
         self._routers: dict[str, VirtualRouter] = {}
         self._by_vrid: dict[tuple[str, int, int], list[VirtualRouter]] = {}
         self._leaving: list[VirtualRouter] = []
+        self.maintenance = Maintenance(self)
+        self._departure: Departure | None = None
         self._prepared: dict[int, VrrpSlice] = {}
         self._ready = False
         self._changed: dict[str, VirtualRouter] = {}
@@ -151,11 +157,22 @@ class VrrpWorker:
         routers = list(self._routers.values())
         if self._ctx.options.release_vips:
             for router in routers:
-                router.stop(detail)
+                router.stop(detail, self.maintenance.hand_over_at_stop_s)
             self.loop.drain_work()
-            for router in [*routers, *self._leaving]:
-                if not router.quiet:
-                    self._log.error("vrrp.stop_incomplete", instance=router.name)
+            departure = Departure(self, [*routers, *self._leaving], self._end)
+            self._departure = departure
+            if departure.waits:
+                late_at = boottime() + self.maintenance.hand_over_at_stop_s + _STOP_SLACK_S
+                self.loop.arm(Timer(lambda _now: departure.give_up(detail)), late_at)
+                departure.settle()
+            else:
+                departure.give_up(detail)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        """Nothing of the virtual routers is left, or everything is to stay."""
+        routers = list(self._routers.values())
         for router in [*routers, *self._leaving]:
             if router.quiet or not self._ctx.options.release_vips:
                 self.ledger.release(router.slot)
@@ -242,6 +259,10 @@ class VrrpWorker:
             self._prepared.pop(message.generation, None)
         elif isinstance(message, Epoch):
             self._voice.epoch(message.epoch)
+        elif isinstance(message, StepDown):
+            self.maintenance.step_down(message)
+        elif isinstance(message, Resume):
+            self.maintenance.resume(message)
         elif isinstance(message, LogLevel):
             with contextlib.suppress(ValueError):
                 logging.adjust(message.level, message.form)
@@ -280,7 +301,10 @@ class VrrpWorker:
         configs = {config.name: config for config in wanted.instances}
         kept = self._match(configs)
         for router in [r for r in self._routers.values() if r not in kept]:
-            self._retire(router)
+            self._retire(router, self.maintenance.may_hand_over(router, configs.values()))
+        for router in self._leaving:
+            if not router.quiet and not self.maintenance.may_hand_over(router, configs.values()):
+                router.stop("its place is taken")
         fresh: list[VirtualRouter] = []
         problems: list[str] = []
         changed: list[tuple[VirtualRouter, VrrpInstance]] = []
@@ -299,6 +323,7 @@ class VrrpWorker:
         for name in set(self._routers) - set(routers):
             self._voice.gone(name)
         self._routers = routers
+        self.maintenance.applied(wanted)
         self._index()
         self._open_ports()
         for router, config in changed:
@@ -328,6 +353,7 @@ class VrrpWorker:
                 if renamed is not None:
                     found[router] = left.pop(renamed.name)
                     self._log.info("vrrp.renamed", instance=renamed.name, before=router.name)
+                    self.maintenance.renamed(router.name, renamed.name)
         return found
 
     def _new_router(self, config: VrrpInstance, generation: int, entry: Entry | None) -> VirtualRouter:
@@ -375,11 +401,11 @@ class VrrpWorker:
                 router.look()
                 router.start((), blind=True)
 
-    def _retire(self, router: VirtualRouter) -> None:
+    def _retire(self, router: VirtualRouter, hand_over_s: float) -> None:
         """Not configured any more: stop it, forget it when nothing is left of it."""
         if router in self._delayed:
             self._delayed.remove(router)
-        router.stop("removed from the configuration")
+        router.stop("removed from the configuration", hand_over_s)
         self._leaving.append(router)
         self._bury()
 
@@ -393,6 +419,7 @@ class VrrpWorker:
                 still.append(router)
         if len(still) != len(self._leaving):
             self._leaving = still
+            self._index()
             self._open_ports()
 
     def _undo_orphans(self) -> None:
@@ -409,20 +436,24 @@ class VrrpWorker:
 
     def _index(self) -> None:
         self._by_vrid = {}
-        for router in self._routers.values():
+        for router in self._listening():
             key = (router.interface, router.config.family, router.config.virtual_router_id)
             self._by_vrid.setdefault(key, []).append(router)
 
     def _open_ports(self) -> None:
         """Sockets for exactly the interfaces and families in use, as far as the interfaces exist."""
         uses: dict[PortKey, Use] = {(r.interface, r.config.family): Use() for r in self._leaving}
-        for router in self._routers.values():
+        for router in self._listening():
             use = uses.setdefault((router.interface, router.config.family), Use())
             use.vrids.add(router.config.virtual_router_id)
             group = group_of(router.config, self.globals)
             if group is not None:
                 use.groups.add(group)
         self.ports.open(uses, self.links)
+
+    def _listening(self) -> list[VirtualRouter]:
+        """Configured routers, then those that leave and wait for their successor's advert."""
+        return [*self._routers.values(), *(router for router in self._leaving if not router.quiet)]
 
     def send_socket(self, interface: str, family: int) -> SendSocket | None:
         return self.ports.send_socket((interface, family))
@@ -601,8 +632,19 @@ class VrrpWorker:
                 record = state_record(router)
                 if record is not None:
                     self._voice.state(record)
+        self.maintenance.settle()
         if self._leaving:
             self._bury()
+        if self._departure is not None:
+            self._departure.settle()
+
+    def routers(self) -> Mapping[str, VirtualRouter]:
+        """The configured ones by name."""
+        return self._routers
+
+    def tell(self, message: Message) -> None:
+        """Say something to the supervisor."""
+        self._control.send(message)
 
     def log(self, level: str, event_id: str, **fields: Any) -> None:
         self.loop.defer(lambda: getattr(self._log, level)(event_id, **fields))

@@ -6,6 +6,7 @@ in here is needed to be master.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,14 @@ def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
         since_wall_at=router.trailer.since_wall_at,
         transitions=router.trailer.transitions,
         cause=bus_cause(cause.cause) if cause is not None else TransitionCause(trigger="start"),
+        held_back=hold.reason if (hold := core.hold) is not None else "",
+        held_back_until_wall_at=_wall_at(hold.until_at) if hold is not None else None,
     )
+
+
+def _wall_at(at: float | None) -> float | None:
+    """An instant of CLOCK_BOOTTIME to come, for people: whole seconds, so that it does not flutter."""
+    return None if at is None else float(round(time.time() + at - boottime()))
 
 
 class BusVoice:

@@ -48,6 +48,7 @@ from vrrp_proc.events import (
     Shutdown,
     Startup,
 )
+from vrrp_proc.handover import Hold
 from vrrp_proc.instance import Instance
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import COALESCE_S, Loop, Timer
@@ -64,6 +65,12 @@ _NOTE = struct.Struct("!dHB")
 _NOTE_ADVERT, _NOTE_EVENT = 1, 2
 
 
+class Holds(Protocol):
+    """Who is held back by an operator."""
+
+    def hold_of(self, name: str) -> Hold | None: ...
+
+
 class Host(Protocol):
     """What a virtual router needs of the worker around it."""
 
@@ -72,6 +79,9 @@ class Host(Protocol):
     ledger: Ledger
     work: AddressWork
     globals: GlobalDefs
+
+    @property
+    def maintenance(self) -> Holds: ...
 
     def send_socket(self, interface: str, family: int) -> SendSocket | None: ...
 
@@ -196,6 +206,7 @@ class VirtualRouter:
             ifindex=self._place.ifindex or 0,
             link_up=self._place.usable,
         )
+        self.core.start_held(self._host.maintenance.hold_of(self.name))
         heard = [
             judged for packet in queued if isinstance(judged := self._judge(config, packet), AdvertReceived)
         ]
@@ -228,10 +239,11 @@ class VirtualRouter:
             self._tell_place(place)
             self.feed(Reconfigured(config=self.config, generation=generation))
 
-    def stop(self, detail: str) -> None:
-        """Give the mastership back and take the addresses off; done when ``quiet``."""
+    def stop(self, detail: str, hand_over_s: float = 0.0) -> None:
+        """Give the mastership back and take the addresses off; done when ``quiet``. With ``hand_over_s`` they
+        may wait for a successor first."""
         if self.core is not None:
-            self.feed(Shutdown(detail=detail))
+            self.feed(Shutdown(detail=detail, hand_over_s=hand_over_s))
 
     def dispose(self) -> None:
         """Forget it: no timer, no work."""

@@ -102,6 +102,27 @@ class LogLevel(Message):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StepDown(Message):
+    """To vrrp: hold back this vrrp_instance or vrrp_sync_group (empty: all) until CLOCK_BOOTTIME ``until_at``
+    (0: until ``resume``). Request 0, before ``prepare``: an earlier incarnation held this instance back."""
+
+    KIND: ClassVar[str] = "step_down"
+    name: str
+    reason: str
+    until_at: float
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resume(Message):
+    """To vrrp: ``step_down`` is over."""
+
+    KIND: ClassVar[str] = "resume"
+    name: str
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hello(Message):
     KIND: ClassVar[str] = "hello"
     version: str
@@ -172,14 +193,41 @@ class Report(Message):
     payload: bytes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held(Message):
+    """Say this to my successors as ``step_down``: it must not be forgotten by a restart."""
+
+    KIND: ClassVar[str] = "held"
+    name: str
+    reason: str
+    until_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unheld(Message):
+    KIND: ClassVar[str] = "unheld"
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered(Message):
+    """What came of the operator's request of that number; ``ok`` 1 or 0."""
+
+    KIND: ClassVar[str] = "answered"
+    request: int
+    ok: int
+    text: str
+
+
 TO_WORKER: dict[str, type[Message]] = {
-    kind.KIND: kind for kind in (Prepare, Apply, Abort, Epoch, Peer, Mirror, Stop, LogLevel)
+    kind.KIND: kind for kind in (Prepare, Apply, Abort, Epoch, Peer, Mirror, Stop, LogLevel, StepDown, Resume)
 }
 TO_SUPERVISOR: dict[str, type[Message]] = {
     kind.KIND: kind
     for kind in (Hello, Prepared, Refused, Applied, Failed, Ready, Heartbeat, Store, Unstore, Report)
 }
-_TYPES: dict[str, type] = {"int": int, "str": str, "bytes": bytes}
+TO_SUPERVISOR |= {kind.KIND: kind for kind in (Held, Unheld, Answered)}
+_TYPES: dict[str, type] = {"int": int, "str": str, "bytes": bytes, "float": float}
 _OFF_WIRE = {("prepare", "payload"), ("store", "fd")}
 
 

@@ -23,6 +23,15 @@ OWN_ROWS = (
         worker="supervisor",
         extension=True,
     ),
+    Keyword(
+        name="handover",
+        type=Type.BOOL,
+        optional=True,
+        help="A master that leaves on purpose serves on until its successor speaks; off: the RFC's order",
+        default="on",
+        worker="vrrp",
+        extension=True,
+    ),
 )
 """Ours: only on @pykeepalived lines."""
 

@@ -111,6 +111,9 @@ class GlobalDefs:
     log_format: Literal["text", "json", "classic"] | None = None
     """Ours. None: text on a terminal, else json. The command line wins."""
 
+    handover: bool = True
+    """Ours. A master that leaves on purpose serves on until its successor speaks."""
+
     # Scripts, notifications, mail.
     script_user: DefaultScriptUser | None = None
     """None: keepalived_script if there is such a user, else the user of the daemon."""

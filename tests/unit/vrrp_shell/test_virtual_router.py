@@ -65,8 +65,13 @@ class FakeWork:
         self.asked.append("announce")
 
 
+class NobodyHeld:
+    def hold_of(self, _name: str) -> None: ...
+
+
 class FakeHost:
     def __init__(self) -> None:
+        self.maintenance = NobodyHeld()
         self.now = 1000.0
         self.loop = Loop(lambda: self.now)
         self.links = LinkTable()

@@ -35,7 +35,7 @@ def ends() -> tuple[Channel, WorkerEnd]:
     "kinds", [control.TO_WORKER, control.TO_SUPERVISOR], ids=["to_worker", "to_supervisor"]
 )
 def test_every_message_survives_the_wire(kinds: dict[str, type[control.Message]]) -> None:
-    samples = {"int": 5, "str": "x", "bytes": b"\0\1"}
+    samples = {"int": 5, "str": "x", "bytes": b"\0\1", "float": 1.5}
     for cls in kinds.values():
         values = {
             item.name: samples[str(item.type)]
@@ -131,7 +131,7 @@ def test_a_hundred_thousand_malformed_messages_raise_one_type_only(
     kinds: dict[str, type[control.Message]],
 ) -> None:
     dice = random.Random(4)
-    samples = {"int": 5, "str": "eth0", "bytes": b"\0\1"}
+    samples = {"int": 5, "str": "eth0", "bytes": b"\0\1", "float": 1.5}
     good = []
     for cls in kinds.values():
         items = [item for item in dataclasses.fields(cls) if (cls.KIND, item.name) not in control._OFF_WIRE]
