@@ -36,8 +36,10 @@ MAX_INCLUDES = 4096
 MAX_EXPANSION_DEPTH = 64
 MAX_REPLACEMENTS = 1000
 MAX_EXPANDED_CHARS = 65536
-MAX_MADE_LINES = 200_000
-"""Lines that directives make, in all."""
+MAX_MADE_LINES = 80_000
+"""Lines that directives make, in all, beyond those of the files."""
+MAX_MADE_BRACES = 80_000
+"""Braces in lines that directives make, beyond two for each line of the files."""
 MAX_LINES = 4_000_000
 """Lines of all files, each as often as it is included."""
 MAX_WORK_CHARS = 32_000_000
@@ -69,6 +71,7 @@ class Preprocessor:
     """Classes of failure that count for every include word: ``include_check``, option ``-e``."""
     parameters: dict[str, list[Line]] = field(default_factory=dict)
     _made: int = 0
+    _braces: int = 0
     _read: int = 0
     _includes: int = 0
     _work: int = 0
@@ -104,7 +107,13 @@ class Preprocessor:
             text = line.text
             # Nearly every line is words and braces only.
             if "$" in text or "@" in text or "~" in text or "include" in text:
-                yield from self._line(line, lines, source, chain, 0)
+                for made in self._line(line, lines, source, chain, 0):
+                    # A line may hold any number of blocks: a short file must not become hours of work.
+                    self._braces += made.text.count("{") + made.text.count("}")
+                    if self._braces > MAX_MADE_BRACES + 2 * self._read:
+                        self._too_much(line, f"{MAX_MADE_BRACES} braces")
+                        break
+                    yield made
                 if self.full:
                     return
             else:
@@ -115,7 +124,7 @@ class Preprocessor:
     ) -> Iterator[Line]:
         """One line -> the lines it stands for. ``following`` feeds multi-line definitions."""
         self._made += 1
-        if self._made > MAX_MADE_LINES:
+        if self._made > MAX_MADE_LINES + self._read:
             self._too_much(line, f"{MAX_MADE_LINES} lines")
         if self.full:
             return

@@ -34,6 +34,7 @@ def bounds() -> Iterator[None]:
 @pytest.fixture
 def few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocess, "MAX_MADE_LINES", 5_000)
+    monkeypatch.setattr(preprocess, "MAX_MADE_BRACES", 5_000)
 
 
 def doubling(steps: int) -> str:
@@ -60,6 +61,9 @@ def lines_doubling(steps: int) -> str:
         (lines_doubling(40) + "$L40\n", "too-many-lines"),
         ("~SEQ(A,1,60000) ~SEQ(B,1,60000) x $A$B\n", "too-many-lines"),
         ("$M=\\\nx 1\\\nx 2\n~SEQ(A,1,60000) ~SEQ(B,1,60000) $M\n", "too-many-lines"),
+        ("~SEQ(A,1,1000) " + "} " * 30000 + "\n", "too-many-lines"),
+        ("}~SEQ(N,1,9) " * 30 + "\n", "too-many-lines"),
+        ("$A=" + "{ } " * 1000 + "\n" + "$A\n" * 1000, "too-many-lines"),
         ("~SEQ(A,1,99999999) x\n", "bad-iterator"),
         ("~SEQ(A,1,99999999999999999999999999999999999999) x\n", "bad-iterator"),
         ("~SEQ(A," + "1" * 60000 + ") x\n", "bad-iterator"),
@@ -85,6 +89,12 @@ def test_it_ends(text: str, code: str) -> None:
     assert code in [item.code for item in result.diagnostics], codes(result)
     fatal = code in ("endless-parameter", "too-many-lines")
     assert result.fatal == fatal
+
+
+@pytest.mark.usefixtures("few_lines")
+def test_a_large_file_full_of_parameters_is_read_whole() -> None:
+    result = load("$A=192.0.2.1\n" + "virtual_ipaddress { $A }\n" * 8000)
+    assert "too-many-lines" not in codes(result)
 
 
 def test_one_complaint_for_an_endless_parameter_is_enough() -> None:
