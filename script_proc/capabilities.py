@@ -6,12 +6,22 @@ from collections.abc import Callable
 
 from keepalived_conf.model import ScriptSlice
 
+
+def _fifos(wanted: ScriptSlice) -> bool:
+    settings = wanted.globals
+    return any((settings.notify_fifo, settings.vrrp_notify_fifo, settings.lvs_notify_fifo))
+
+
 KEYWORDS: tuple[tuple[str, str, Callable[[ScriptSlice], bool]], ...] = (
     ("track_file", "DAC_READ_SEARCH", lambda wanted: bool(wanted.files)),
     ("vrrp_track_process", "NET_ADMIN", lambda wanted: bool(wanted.processes)),
+    ("notify_fifo", "CHOWN", _fifos),
+    ("notify_fifo", "DAC_OVERRIDE", _fifos),
+    ("notify_fifo", "FOWNER", _fifos),
 )
 """(keyword, capability, whether a slice uses it). Files of any user are read; process events come from the
-kernel's connector, which only NET_ADMIN may listen to."""
+kernel's connector, which only NET_ADMIN may listen to. FIFOs are made and removed in folders of any user, and
+belong to the user of the configuration."""
 
 
 def required_capabilities(wanted: ScriptSlice) -> tuple[str, ...]:

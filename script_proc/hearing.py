@@ -1,0 +1,273 @@
+"""What the bus says about states, as what is to be told: each change once, and the last state always.
+
+An event is told when it is heard. A record tells that events were missed: when it stays ahead of the events
+for ``GRACE_S`` (they travel on another stream), its state is told in their place. The shell's part that
+knows the messages of the bus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structlog.stdlib import BoundLogger
+
+from bus import messages
+from bus.replica import Changed, EventHappened, Gap, Record, Removed, Snapshot, Update
+from script_proc.book import Task, plain
+from script_proc.desk import Desk
+from script_proc.notify import (
+    Happening,
+    Kind,
+    LowerPriorityHeard,
+    PriorityChanged,
+    QuorumChanged,
+    Rules,
+    ServerChanged,
+    StateName,
+    Transition,
+)
+
+GRACE_S = 2.0
+
+_STATES: dict[str, StateName] = {"MASTER": "MASTER", "BACKUP": "BACKUP", "FAULT": "FAULT", "STOP": "INIT"}
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A record whose events have not come."""
+
+    record: Record
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Baseline:
+    up: bool
+    at: float
+
+
+class Hearing:
+    """``perform`` is given the tasks of each change, in order."""
+
+    def __init__(
+        self, *, desk: Desk, rules: Rules, log: BoundLogger, perform: Callable[[list[Task]], None]
+    ) -> None:
+        self._desk, self._rules, self._log, self._perform = desk, rules, log, perform
+        self._ahead: dict[str, _Ahead] = {}
+        self._servers: dict[str, _Baseline] = {}
+        """Real and virtual servers as the first record has them: what came before any event."""
+        self.states: dict[str, messages.VrrpInstanceState | messages.VrrpGroupState] = {}
+        """As last heard: ``INSTANCE NAME`` or ``GROUP NAME`` ->"""
+        self.missed = 0
+        """Transitions whose events never came."""
+
+    def handle(self, update: Update, now: float) -> None:
+        """Anything a Subscriber says."""
+        if isinstance(update, Snapshot):
+            for record in update.records:
+                if update.stream.startswith("e."):
+                    self._event(record, now)
+                else:
+                    self._state(record, now)
+        elif isinstance(update, Changed):
+            self._state(update.record, now)
+        elif isinstance(update, EventHappened):
+            self._event(update.record, now)
+        elif isinstance(update, Removed):
+            self._removed(update.record)
+        elif isinstance(update, Gap) and update.stream.startswith("e."):
+            self._log.warning(
+                "notify.gap",
+                stream=update.stream,
+                lost=update.lost,
+                effect="the last state is told all the same",
+            )
+
+    def tick(self, now: float) -> None:
+        """Tell what the events did not."""
+        for key in [key for key, ahead in self._ahead.items() if now >= ahead.due_at]:
+            self._tell_record(key, self._ahead.pop(key).record, now)
+
+    def repeated(self) -> list[Transition]:
+        """The present state of every instance and group, as if each had just come to be."""
+        return [
+            Transition(
+                kind="INSTANCE" if isinstance(state, messages.VrrpInstanceState) else "GROUP",
+                name=key.partition(" ")[2],
+                before=state.state,
+                after=state.state,
+                priority=state.priority if isinstance(state, messages.VrrpInstanceState) else 0,
+            )
+            for key, state in self.states.items()
+            if state.state != "INIT"
+        ]
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def _event(self, record: Record, now: float) -> None:
+        book = self._desk.book
+        if not book.is_news(record.stream, record.incarnation, record.number):
+            return
+        what, told = self._meaning(record, now)
+        effects = [] if what is None or record.at < book.born_at else self._rules.effects(what, now)
+        self._perform(
+            self._desk.commit(
+                "event",
+                record.stream,
+                record.incarnation,
+                record.number,
+                record.at,
+                told,
+                tuple(map(plain, effects)),
+            )
+        )
+
+    def _meaning(self, record: Record, now: float) -> tuple[Happening | None, tuple[object, ...] | None]:
+        """What an event says (None: nothing that was not told before), and what is to be remembered of it."""
+        event = record.message
+        if isinstance(event, messages.VrrpTransition):
+            return self._transition(
+                record, event.number, now,
+                Transition(
+                    kind="INSTANCE", name=event.instance, before=event.from_state, after=event.to_state,
+                    priority=event.priority, removed=event.removed,
+                ),
+            )  # fmt: skip
+        if isinstance(event, messages.VrrpGroupTransition):
+            return self._transition(
+                record, event.number, now,
+                Transition(
+                    kind="GROUP", name=event.group, before=event.from_state, after=event.to_state, priority=0
+                ),
+            )  # fmt: skip
+        if isinstance(event, messages.VrrpLowerPriorityHeard):
+            return LowerPriorityHeard(name=event.instance, priority=event.priority), None
+        if isinstance(event, messages.VrrpPriorityChanged):
+            return PriorityChanged(name=event.instance, state=event.state, priority=event.priority), None
+        if isinstance(event, messages.RealServerChanged):
+            key = f"RS {event.virtual_server} {event.real_server}"
+            if not self._is_change(key, event.alive, record.at):
+                return None, ("server", key, event.alive)
+            return (
+                ServerChanged(
+                    service=event.virtual_server,
+                    server=event.real_server,
+                    up=event.alive,
+                    reason=event.reason,
+                ),
+                ("server", key, event.alive),
+            )
+        if isinstance(event, messages.QuorumChanged):
+            key = f"VS {event.virtual_server}"
+            if not self._is_change(key, event.up, record.at):
+                return None, ("server", key, event.up)
+            return (
+                QuorumChanged(
+                    service=event.virtual_server, up=event.up, weight_up=event.weight_up, quorum=event.quorum
+                ),
+                ("server", key, event.up),
+            )
+        return None, None
+
+    def _transition(
+        self, record: Record, number: int, now: float, what: Transition
+    ) -> tuple[Transition | None, tuple[object, ...] | None]:
+        key = f"{what.kind} {what.name}"
+        missed = self._desk.book.missed(key, record.incarnation, number)
+        if missed is None:
+            return None, None
+        if missed:
+            self._note_missed(key, missed)
+        if what.removed:
+            return what, ("forget", key)
+        state = self._rules.word(what, now)
+        return what, ("told", key, record.incarnation, number, state)
+
+    def _is_change(self, key: str, up: bool, at: float) -> bool:
+        told = self._desk.book.servers.get(key)
+        baseline = self._servers.get(key)
+        if told is None and baseline is not None and baseline.at < at:
+            told = baseline.up
+        return told != up
+
+    def _note_missed(self, key: str, missed: int) -> None:
+        self.missed += missed
+        self._log.warning("notify.missed", what=key, transitions=missed, why="their events never came")
+
+    # --- records ---------------------------------------------------------------------------------
+
+    def _state(self, record: Record, now: float) -> None:
+        state = record.message
+        if isinstance(state, messages.VrrpInstanceState | messages.VrrpGroupState):
+            key = _key(state)
+            self.states[key] = state
+            told = self._desk.book.told.get(key)
+            if (
+                told is not None
+                and told.incarnation == record.incarnation
+                and told.number >= state.transitions
+            ):
+                self._ahead.pop(key, None)
+            elif key in self._ahead:
+                self._ahead[key].record = record
+            else:
+                self._ahead[key] = _Ahead(record, now + GRACE_S)
+        elif isinstance(state, messages.RealServerState):
+            key = f"RS {state.virtual_server} {state.real_server}"
+            self._servers.setdefault(key, _Baseline(state.alive, record.at))
+        elif isinstance(state, messages.VirtualServerState):
+            self._servers.setdefault(f"VS {state.virtual_server}", _Baseline(state.quorum_up, record.at))
+
+    def _removed(self, record: Record) -> None:
+        state = record.message
+        if isinstance(state, messages.VrrpInstanceState | messages.VrrpGroupState):
+            self.states.pop(_key(state), None)
+            self._ahead.pop(_key(state), None)
+        elif isinstance(state, messages.RealServerState):
+            self._forget_server(f"RS {state.virtual_server} {state.real_server}")
+        elif isinstance(state, messages.VirtualServerState):
+            self._forget_server(f"VS {state.virtual_server}")
+
+    def _forget_server(self, key: str) -> None:
+        self._servers.pop(key, None)
+        if key in self._desk.book.servers:
+            self._desk.commit("forget", key)
+
+    def _tell_record(self, key: str, record: Record, now: float) -> None:
+        """The events of a record's last changes have not come in time."""
+        state = record.message
+        assert isinstance(state, messages.VrrpInstanceState | messages.VrrpGroupState)
+        book, number = self._desk.book, state.transitions
+        told = book.told.get(key)
+        missed = book.missed(key, record.incarnation, number)
+        if told is not None and missed is None:
+            return
+        kind: Kind = "INSTANCE" if isinstance(state, messages.VrrpInstanceState) else "GROUP"
+        what = Transition(
+            kind=kind,
+            name=key.partition(" ")[2],
+            before=_STATES.get(told.state, "INIT") if told is not None else "INIT",
+            after=state.state,
+            priority=state.priority if isinstance(state, messages.VrrpInstanceState) else 0,
+        )
+        word = self._rules.word(what, now)
+        if told is None:
+            # Not known to us: told only if it came to be in our time, and was ever told by anybody.
+            tell = state.since_at >= book.born_at and state.state != "INIT"
+        else:
+            tell = told.state != word
+            if state.state == "INIT":
+                # A beginning is told by nobody, an end always has a number of its own.
+                tell = tell and told.incarnation == record.incarnation and number > told.number
+            if number > told.number:
+                self._note_missed(key, number - told.number)
+        effects = self._rules.effects(what, now) if tell else []
+        entry = ("told", key, record.incarnation, number, word)
+        self._perform(self._desk.commit("event", "", 0, 0, state.since_at, entry, tuple(map(plain, effects))))
+
+
+def _key(state: messages.VrrpInstanceState | messages.VrrpGroupState) -> str:
+    if isinstance(state, messages.VrrpInstanceState):
+        return f"INSTANCE {state.instance}"
+    return f"GROUP {state.group}"
