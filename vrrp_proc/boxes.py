@@ -1,7 +1,8 @@
 """The VRRP worker's side of the black box: a record and a fence slot per virtual router.
 
 Record ``n`` and fence slot ``n`` belong together; a slot belongs to the instance whose name digest is
-in its record. Behind the core's record the shell keeps a few words of its own (see ``Trailer``).
+in its record. Behind the core's record the shell keeps a few words of its own (see ``Trailer``). The
+uppermost records hold the values of trackers (``values``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from keepalived_conf.model import VrrpInstance
 from vrrp_proc.record import Fence, RecordError, ResumeRecord, digest_name
+from vrrp_proc.values import KeptValues, reserved
 from worker.blackbox import BlackBox, BoxError, FenceSlot
 
 _TRAILER = struct.Struct("!4sIdd")
@@ -53,6 +55,8 @@ class Ledger:
 
     def __init__(self, box: BlackBox | None) -> None:
         self._box = box
+        self.values = KeptValues(box)
+        """Last values of trackers."""
         self._entries: dict[bytes, Entry] = {}
         self._taken: set[int] = set()
         self.damaged: list[str] = []
@@ -63,7 +67,9 @@ class Ledger:
     @property
     def capacity(self) -> int:
         """How many virtual routers fit."""
-        return min(self._box.slots, self._box.records) if self._box is not None else 4096
+        if self._box is None:
+            return 4096
+        return min(self._box.slots, self._box.records - reserved(self._box))
 
     def _scan(self, box: BlackBox) -> None:
         for slot in range(self.capacity):

@@ -21,7 +21,7 @@ from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import group_of
 from vrrp_proc.announce import Announcer
 from vrrp_proc.boxes import Entry, Ledger
-from vrrp_proc.effects import Resumed, Transition
+from vrrp_proc.effects import LowerPriorityHeard, PriorityChanged, Resumed, Transition
 from vrrp_proc.events import ReceiveGap
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Stage, Timer
@@ -31,6 +31,8 @@ from vrrp_proc.ports import PortKey, Ports, Use
 from vrrp_proc.publish import BusVoice, state_record
 from vrrp_proc.router import is_renamed, same_router
 from vrrp_proc.sockets import Received, SendSocket
+from vrrp_proc.trackers import Trackers
+from vrrp_proc.tracking import Tracking
 from vrrp_proc.virtual_router import VirtualRouter
 from worker import log as logging
 from worker import undo as janitor
@@ -112,7 +114,16 @@ class VrrpWorker:
         self._collect_at = boottime() + _GC_EVERY_S
         self._collections = 0
         self._voice = BusVoice(ctx, self.loop)
-        self._settling: list[Callable[[], None]] = [self._voice.open, self._lock_memory]
+        self._trackers = Trackers(
+            self.loop,
+            self.links,
+            self.ledger.values,
+            endpoint=ctx.bus_out,
+            changed=self._trackers_changed,
+            log=self.log,
+            stale=self._voice.event,
+        )
+        self._settling: list[Callable[[], None]] = [self._voice.open, self._listen, self._lock_memory]
         self._settle_timer = Timer(self._settle)
         self._settle_tries = 0
         self._worst_late_s = 0.0
@@ -144,6 +155,7 @@ class VrrpWorker:
         self.loop.run()
 
     def close(self) -> None:
+        self._trackers.close()
         self._voice.close()
         self._announcer.close()
         self.ports.close()
@@ -177,6 +189,7 @@ class VrrpWorker:
             if router.quiet or not self._ctx.options.release_vips:
                 self.ledger.release(router.slot)
         if self._ctx.options.release_vips:
+            self._trackers.forget()
             self._undo_orphans()  # told to stop before the configuration came
         self.loop.run_deferred()
         self._publish()
@@ -186,6 +199,7 @@ class VrrpWorker:
     def _beat(self, now: float) -> None:
         self._control.heartbeat()
         self._voice.pump()
+        self._trackers.pump()
         self._collect(now)
         self.loop.arm(self._beat_timer, now + HEARTBEAT_S, 0.001)
 
@@ -210,6 +224,11 @@ class VrrpWorker:
         self._settling.pop(0)()
         if self._settling:
             self.loop.arm(self._settle_timer, boottime() + _SETTLE_AFTER_S)
+
+    def _listen(self) -> None:
+        """Read the bus, if something on it is tracked."""
+        if self._voice.context is not None:
+            self._trackers.open(self._voice.context)
 
     def _lock_memory(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -295,6 +314,7 @@ class VrrpWorker:
             return f"generation {generation} was not prepared"
         first = not self._ready
         self.globals = wanted.globals
+        self._trackers.configure(wanted)
         self._voice.generation(generation)
         self._announcer.garp_interval_s = wanted.globals.vrrp_garp_interval_s
         self._announcer.gna_interval_s = wanted.globals.vrrp_gna_interval_s
@@ -405,6 +425,7 @@ class VrrpWorker:
         """Not configured any more: stop it, forget it when nothing is left of it."""
         if router in self._delayed:
             self._delayed.remove(router)
+        router.removed = True
         router.stop("removed from the configuration", hand_over_s)
         self._leaving.append(router)
         self._bury()
@@ -520,8 +541,14 @@ class VrrpWorker:
         for index in before - self.links.indices():
             self._announcer.forget_link(index)
         self._open_ports()
+        self._trackers.look_at_links()
+        self._trackers_changed()
+
+    def _trackers_changed(self) -> None:
+        """Links or trackers: every router looks for itself whether that concerns it."""
         for router in [*self._routers.values(), *self._leaving]:
             router.links_changed()
+            router.track()
         self._bury()
 
     def _find_missing(self, gone: set[tuple[int, Any]] | None) -> None:
@@ -587,10 +614,32 @@ class VrrpWorker:
         self._advert_left = False
         self._collect(boottime())
 
-    def transition(self, router: VirtualRouter, effect: Transition) -> None:
-        self.loop.defer(lambda: self._tell_transition(router, effect))
+    def link_up(self, name: str) -> bool:
+        return self._trackers.link_up(name)
 
-    def _tell_transition(self, router: VirtualRouter, effect: Transition) -> None:
+    def tracking(self, instance: str) -> Tracking:
+        return self._trackers.tracking(instance)
+
+    def priority_changed(self, router: VirtualRouter, effect: PriorityChanged) -> None:
+        self.loop.defer(lambda: self._tell_priority(router, effect))
+
+    def _tell_priority(self, router: VirtualRouter, effect: PriorityChanged) -> None:
+        self._log.info(
+            "vrrp.priority",
+            instance=router.name,
+            priority=effect.priority,
+            before=effect.before,
+            detail=effect.detail,
+        )
+        self._voice.priority_changed(router, effect)
+
+    def lower_heard(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
+        self.loop.defer(lambda: self._voice.lower_heard(router, effect))
+
+    def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
+        self.loop.defer(lambda: self._tell_transition(router, effect, number))
+
+    def _tell_transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
         cause = effect.cause
         self._log.info(
             "vrrp.transition",
@@ -605,7 +654,7 @@ class VrrpWorker:
             rule=cause.rule,
             detail=cause.detail,
         )
-        self._voice.transition(router, effect)
+        self._voice.transition(router, effect, number)
 
     def resumed(self, router: VirtualRouter, effect: Resumed) -> None:
         gap_s = None if effect.gap_s is None else round(effect.gap_s, 4)

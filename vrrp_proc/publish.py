@@ -13,10 +13,21 @@ from typing import TYPE_CHECKING
 import zmq
 
 from bus.client import Publisher
-from bus.messages import TransitionCause, Trigger, VrrpInstanceState, VrrpStateName, VrrpTransition
-from vrrp_proc.effects import Cause, Reason, State, Transition
+from bus.messages import (
+    Event,
+    TrackerShare,
+    TransitionCause,
+    Trigger,
+    VrrpInstanceState,
+    VrrpLowerPriorityHeard,
+    VrrpPriorityChanged,
+    VrrpStateName,
+    VrrpTransition,
+)
+from vrrp_proc.effects import Cause, LowerPriorityHeard, PriorityChanged, Reason, State, Transition
 from vrrp_proc.effects import Trigger as CoreTrigger
 from vrrp_proc.loop import Loop, Stage
+from vrrp_proc.tracking import Share
 from worker.clock import boottime
 from worker.context import WorkerContext
 
@@ -31,6 +42,8 @@ _TRIGGERS: dict[CoreTrigger, Trigger] = {
     CoreTrigger.TIMER: "timer",
     CoreTrigger.LINK: "link",
     CoreTrigger.ADDRESS: "address",
+    CoreTrigger.TRACKER: "tracker",
+    CoreTrigger.SCRIPT: "script",
     CoreTrigger.OPERATOR: "operator",
     CoreTrigger.RELOAD: "reload",
     CoreTrigger.RESUME: "resume",
@@ -66,6 +79,27 @@ def bus_cause(cause: Cause) -> TransitionCause:
     )
 
 
+def bus_share(share: Share) -> TrackerShare:
+    """One tracker in the words of the bus."""
+    follow = share.follow
+    return TrackerShare(
+        tracker_kind=follow.kind,
+        name=follow.name,
+        value=share.value,
+        weight=-follow.weight if follow.reverse else follow.weight,
+        share=share.share,
+        fault=share.fault,
+        stale=share.stale,
+    )
+
+
+def _first_cause(router: VirtualRouter) -> TransitionCause:
+    """Of a router that has not changed its state yet."""
+    awaiting = router.core.awaiting if router.core is not None else ()
+    detail = f"waits for the first result of {', '.join(awaiting)}" if awaiting else ""
+    return TransitionCause(trigger="start", detail=detail)
+
+
 def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
     """The published record of a router; None before it has a state."""
     record, core = router.record, router.core
@@ -83,7 +117,7 @@ def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
         family=config.family,
         version=config.version,
         state=_STATES[state],
-        priority=record.priority if record is not None else config.priority,
+        priority=core.priority,
         base_priority=config.priority,
         advert_int_cs=config.advert_int_cs if master or record is None else record.master_interval_cs,
         master_address=router.source if master else (record.master_address if record is not None else None),
@@ -94,7 +128,8 @@ def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
         since_at=since_at,
         since_wall_at=router.trailer.since_wall_at,
         transitions=router.trailer.transitions,
-        cause=bus_cause(cause.cause) if cause is not None else TransitionCause(trigger="start"),
+        cause=bus_cause(cause.cause) if cause is not None else _first_cause(router),
+        trackers=tuple(map(bus_share, core.tracking.shares)),
         held_back=hold.reason if (hold := core.hold) is not None else "",
         held_back_until_wall_at=_wall_at(hold.until_at) if hold is not None else None,
     )
@@ -112,8 +147,10 @@ class BusVoice:
         self._ctx = ctx
         self._loop = loop
         self._publisher: Publisher | None = None
+        self.context: zmq.Context[zmq.Socket[bytes]] | None = None
+        """From ``open`` to ``close``."""
         self._records: dict[str, VrrpInstanceState] = {}
-        self._early: deque[VrrpTransition] = deque(maxlen=_EVENTS_KEPT)
+        self._early: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self._epoch: int | None = None
         self._pumping = False
         self._generation = 0
@@ -122,9 +159,9 @@ class BusVoice:
         """Make the ZeroMQ context and connect (about a millisecond, and a thread of libzmq)."""
         if self._publisher is not None:
             return
-        self._context = zmq.Context(1)
+        self.context = zmq.Context(1)
         self._publisher = Publisher(
-            self._context,
+            self.context,
             role=self._ctx.role,
             incarnation=self._ctx.incarnation,
             endpoint=self._ctx.bus_ingress,
@@ -165,7 +202,8 @@ class BusVoice:
             self._publisher.delete_state("s.vrrp", instance)
             self.pump()
 
-    def transition(self, router: VirtualRouter, effect: Transition) -> None:
+    def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
+        """``number``: how many transitions of this instance there were, with this one."""
         event = VrrpTransition(
             instance=router.name,
             interface=router.interface,
@@ -174,9 +212,35 @@ class BusVoice:
             from_state=_STATES[effect.from_state],
             to_state=_STATES[effect.to_state],
             cause=bus_cause(effect.cause),
-            number=router.trailer.transitions,
+            number=number,
             priority=effect.cause.own_priority,
+            removed=router.removed,
         )
+        self.event(event)
+
+    def priority_changed(self, router: VirtualRouter, effect: PriorityChanged) -> None:
+        self.event(
+            VrrpPriorityChanged(
+                instance=router.name,
+                state=_STATES[effect.state],
+                priority=effect.priority,
+                before=effect.before,
+                detail=effect.detail,
+            )
+        )
+
+    def lower_heard(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
+        self.event(
+            VrrpLowerPriorityHeard(
+                instance=router.name,
+                priority=effect.priority,
+                peer=effect.peer,
+                peer_priority=effect.peer_priority,
+            )
+        )
+
+    def event(self, event: Event) -> None:
+        """Say it, or remember it until there is somebody to say it to."""
         if self._publisher is None:
             self._early.append(event)
         else:
@@ -199,5 +263,6 @@ class BusVoice:
             self.pump()
             self._loop.remove_reader(self._publisher.fileno())
             self._publisher.close()
-            self._context.destroy(linger=0)
-            self._publisher = None
+            if self.context is not None:
+                self.context.destroy(linger=0)
+            self._publisher = self.context = None

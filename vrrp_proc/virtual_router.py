@@ -23,7 +23,9 @@ from vrrp_proc.effects import (
     Announce,
     Effect,
     InstallAddresses,
+    LowerPriorityHeard,
     Notice,
+    PriorityChanged,
     ReadPending,
     Resumed,
     SaveRecord,
@@ -47,6 +49,7 @@ from vrrp_proc.events import (
     Reconfigured,
     Shutdown,
     Startup,
+    TrackersChanged,
 )
 from vrrp_proc.handover import Hold
 from vrrp_proc.instance import Instance
@@ -56,6 +59,7 @@ from vrrp_proc.packet import Rejection, accept
 from vrrp_proc.record import RecordState, ResumeRecord
 from vrrp_proc.resume import config_of, resume
 from vrrp_proc.sockets import Received, SendSocket
+from vrrp_proc.tracking import Tracking, decisive
 from worker.clock import boottime
 
 _OWNER_PRIORITY = 255
@@ -96,7 +100,18 @@ class Host(Protocol):
 
     def advert_sent(self) -> None: ...
 
-    def transition(self, router: VirtualRouter, effect: Transition) -> None: ...
+    def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
+        """``number``: how many transitions of this router there were, with this one."""
+
+    def priority_changed(self, router: VirtualRouter, effect: PriorityChanged) -> None: ...
+
+    def lower_heard(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None: ...
+
+    def link_up(self, name: str) -> bool:
+        """Does this interface count as up?"""
+
+    def tracking(self, instance: str) -> Tracking:
+        """What trackers say to this instance."""
 
     def resumed(self, router: VirtualRouter, effect: Resumed) -> None: ...
 
@@ -134,6 +149,8 @@ class VirtualRouter:
         self.record: ResumeRecord | None = None
         self.trailer = Trailer()
         self.cause: Transition | Resumed | None = None
+        self.removed = False
+        """Not configured any more."""
         self.entry: Entry | None = None
         """What an earlier incarnation left, until ``start``."""
         self._foreign: set[VirtualAddress] = set()
@@ -207,6 +224,7 @@ class VirtualRouter:
             link_up=self._place.usable,
         )
         self.core.start_held(self._host.maintenance.hold_of(self.name))
+        self.core.handle(TrackersChanged(tracking=self._host.tracking(self.name)), boottime())
         heard = [
             judged for packet in queued if isinstance(judged := self._judge(config, packet), AdvertReceived)
         ]
@@ -237,7 +255,8 @@ class VirtualRouter:
         self._store_undo()
         if self.core is not None:
             self._tell_place(place)
-            self.feed(Reconfigured(config=self.config, generation=generation))
+            tracking = self._host.tracking(self.name)
+            self.feed(Reconfigured(config=self.config, generation=generation, tracking=tracking))
 
     def stop(self, detail: str, hand_over_s: float = 0.0) -> None:
         """Give the mastership back and take the addresses off; done when ``quiet``. With ``hand_over_s`` they
@@ -261,6 +280,13 @@ class VirtualRouter:
         self._store_undo()
         if self.core is not None:
             self._tell_place(place)
+
+    def track(self) -> None:
+        """Trackers may say something else now: take in and tell what concerns this router."""
+        tracking = self._host.tracking(self.name)
+        if self.core is not None and tracking != self.core.tracking:
+            self.feed(TrackersChanged(tracking=tracking))
+            self._host.changed(self)
 
     def _tell_place(self, before: _Place) -> None:
         now = self._place
@@ -298,7 +324,7 @@ class VirtualRouter:
                 else {vip.interface.ip for vip in self.addresses(config)}
             )
             source = self._host.links.primary_address(config.interface, config.family, virtual)
-        usable = link.usable or config.dont_track_primary
+        usable = self._host.link_up(config.interface) or config.dont_track_primary
         return _Place(link.index, usable, source, f"interface {config.interface} is down")
 
     def _mtu(self) -> int:
@@ -448,9 +474,10 @@ class VirtualRouter:
         if not effects:
             return
         host = self._host
-        for effect in effects:
-            if isinstance(effect, Transition):  # counted before the record of it is written
-                self.trailer = Trailer(self.trailer.transitions + 1, time.time(), host.suspended_s())
+        number = self.trailer.transitions
+        changes = sum(isinstance(effect, Transition) for effect in effects)
+        if changes:  # counted before the record of them is written
+            self.trailer = Trailer(number + changes, time.time(), host.suspended_s())
         for effect in effects:
             match effect:
                 case SendAdvert():
@@ -474,7 +501,12 @@ class VirtualRouter:
                     host.work.announce(self, effect.addresses, effect.copies, effect.ticket)
                 case Transition():
                     self.cause = effect
-                    host.transition(self, effect)
+                    number += 1
+                    host.transition(self, effect, number)
+                case PriorityChanged():
+                    host.priority_changed(self, effect)
+                case LowerPriorityHeard():
+                    host.lower_heard(self, effect)
                 case Resumed():
                     self.cause = effect
                     host.resumed(self, effect)
@@ -510,6 +542,9 @@ class VirtualRouter:
         """One input into the flight recorder: instant, slot, kind, then what fits."""
         if isinstance(event, AdvertReceived):
             kind, body = _NOTE_ADVERT, bytes((event.advert.priority,)) + event.source.packed
+        elif isinstance(event, TrackersChanged) and self.core is not None:
+            share = decisive(self.core.tracking, event.tracking)
+            kind, body = _NOTE_EVENT, (share.text if share else "trackers").encode("ascii", "replace")
         else:
             kind, body = _NOTE_EVENT, type(event).__name__.encode()
         self._host.ledger.log(_NOTE.pack(now, self.slot, kind) + body)

@@ -18,6 +18,7 @@ from vrrp_proc.loop import Loop
 from vrrp_proc.netlink import IFF_RUNNING, IFF_UP, AddressEvent, LinkEvent
 from vrrp_proc.packet import Datagram
 from vrrp_proc.sockets import Received
+from vrrp_proc.tracking import Follow, Tracking, judge
 from vrrp_proc.virtual_router import VirtualRouter, read_note
 
 OWN, PEER, GROUP = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), IPv4Address("224.0.0.18")
@@ -88,6 +89,10 @@ class FakeHost:
         self.waiting: Callable[[], None] = lambda: None
         self.logged: list[tuple[str, str]] = []
         self.transitions: list[str] = []
+        self.numbers: list[int] = []
+        self.priorities: list[int] = []
+        self.lower: list[int] = []
+        self.said = Tracking()
 
     def send_socket(self, _interface: str, _family: int) -> FakeSocket | None:
         return self.socket
@@ -104,8 +109,22 @@ class FakeHost:
     def advert_sent(self) -> None:
         pass
 
-    def transition(self, _router: VirtualRouter, effect: Any) -> None:
+    def transition(self, _router: VirtualRouter, effect: Any, number: int) -> None:
         self.transitions.append(effect.to_state.value)
+        self.numbers.append(number)
+
+    def priority_changed(self, _router: VirtualRouter, effect: Any) -> None:
+        self.priorities.append(effect.priority)
+
+    def lower_heard(self, _router: VirtualRouter, effect: Any) -> None:
+        self.lower.append(effect.peer_priority)
+
+    def link_up(self, name: str) -> bool:
+        link = self.links.by_name(name)
+        return link is not None and link.usable
+
+    def tracking(self, _instance: str) -> Tracking:
+        return self.said
 
     def resumed(self, _router: VirtualRouter, _effect: Any) -> None:
         pass
@@ -204,6 +223,34 @@ def test_inputs_are_in_the_flight_recorder(host: FakeHost) -> None:
     assert read_note(host.notes[-1])[:2] == (1000.0, 0)
     with pytest.raises(ValueError, match="no flight-recorder entry"):
         read_note(b"")
+
+
+SCRIPT = Follow(kind="script", name="chk", weight=-20)
+
+
+def test_trackers_reach_the_core_and_the_flight_recorder(host: FakeHost) -> None:
+    host.said = judge([SCRIPT], {"script:chk": 1})
+    router = _router(host)
+    host.said = judge([SCRIPT], {"script:chk": 0}, results={"script:chk": "exit status 1"})
+    router.track()
+    router.track()
+    assert host.priorities == [80]
+    assert [read_note(note)[2] for note in host.notes] == ["Startup", "script chk is bad (exit status 1)"]
+
+
+def test_two_transitions_of_one_turn_have_two_numbers(host: FakeHost) -> None:
+    router = _router(host)
+    for flags in (IFF_UP, IFF_UP | IFF_RUNNING):
+        host.links.apply(LinkEvent(index=7, name="e0", flags=flags, mtu=1500, mac=b"\x02\0\0\0\0\x01"))
+        router.links_changed()
+    assert (host.transitions, host.numbers) == (["BACKUP", "FAULT", "BACKUP"], [1, 2, 3])
+
+
+def test_a_losing_advert_is_told(host: FakeHost) -> None:
+    router = _router(host)
+    _pass(host, 3.7)
+    router.hear(_advert(host, 50))
+    assert host.lower == [50]
 
 
 def test_longest_notes_fit_the_ring(host: FakeHost) -> None:
