@@ -6,15 +6,13 @@ link or address change; a takeover only hands bytes to the kernel.
 
 from __future__ import annotations
 
-import struct
 import time
 from collections import deque
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Any, Protocol
 
 from keepalived_conf.model import GlobalDefs, IpAddress, VirtualAddress, VrrpInstance
-from vrrp_proc import netlink, undo
+from vrrp_proc import flight, netlink, undo
 from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import Adverts, fit_mtu
 from vrrp_proc.announce import Frame, frame_for
@@ -65,8 +63,6 @@ from worker.clock import boottime
 _OWNER_PRIORITY = 255
 _GUARDED = (RecordState.MASTER, RecordState.BECOMING_MASTER)
 _SLEPT_S = 0.001
-_NOTE = struct.Struct("!dHB")
-_NOTE_ADVERT, _NOTE_EVENT = 1, 2
 
 
 class Holds(Protocol):
@@ -502,6 +498,7 @@ class VirtualRouter:
                 case Transition():
                     self.cause = effect
                     number += 1
+                    self._note_transition(effect)
                     host.transition(self, effect, number)
                 case PriorityChanged():
                     host.priority_changed(self, effect)
@@ -539,23 +536,29 @@ class VirtualRouter:
         self._host.log(notice.level, notice.event_id, instance=self.name, text=notice.text, **fields)
 
     def _note(self, now: float, event: Event) -> None:
-        """One input into the flight recorder: instant, slot, kind, then what fits."""
+        """One input into the flight recorder."""
         if isinstance(event, AdvertReceived):
-            kind, body = _NOTE_ADVERT, bytes((event.advert.priority,)) + event.source.packed
+            note = flight.advert(now, self.slot, event.advert.priority, event.source)
         elif isinstance(event, TrackersChanged) and self.core is not None:
             share = decisive(self.core.tracking, event.tracking)
-            kind, body = _NOTE_EVENT, (share.text if share else "trackers").encode("ascii", "replace")
+            note = flight.event(now, self.slot, share.text if share else "trackers")
         else:
-            kind, body = _NOTE_EVENT, type(event).__name__.encode()
-        self._host.ledger.log(_NOTE.pack(now, self.slot, kind) + body)
+            words = f"{type(event).__name__} {getattr(event, 'detail', '')}".rstrip()
+            note = flight.event(now, self.slot, words)
+        self._host.ledger.log(note)
 
-
-def read_note(data: bytes) -> tuple[float, int, str]:
-    """(instant, slot, text) of a flight-recorder entry. ValueError when it is none."""
-    if len(data) <= _NOTE.size:
-        raise ValueError(f"{len(data)} octets are no flight-recorder entry of vrrp")
-    at, slot, kind = _NOTE.unpack_from(data)
-    body = data[_NOTE.size :]
-    if kind == _NOTE_ADVERT:
-        return at, slot, f"advert priority {body[0]} from {ip_address(body[1:])}"
-    return at, slot, body.decode("ascii", "replace")
+    def _note_transition(self, effect: Transition) -> None:
+        cause = effect.cause
+        change = flight.Change(
+            from_state=effect.from_state.value,
+            to_state=effect.to_state.value,
+            trigger=cause.trigger.value,
+            reason=cause.reason.value,
+            own_priority=cause.own_priority,
+            peer=cause.peer,
+            peer_priority=cause.peer_priority or 0,
+            late_s=cause.late_s,
+            detail=cause.detail,
+        )
+        for note in flight.transition(effect.at, self.slot, change):
+            self._host.ledger.log(note)

@@ -53,6 +53,7 @@ PURE_PATTERNS = (
     *(f"keepalived_conf.tools.{name}" for name in ("markdown", "settings", "show", "to_json", "write")),
     *(f"keepalived_conf.tools.lint.{name}" for name in ("finding", "rules_*", "view")),
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
+    "vrrp_proc.flight",
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     "vrrp_proc.handover",
     *(f"vrrp_proc.{name}" for name in ("router", "tracked", "tracking")),

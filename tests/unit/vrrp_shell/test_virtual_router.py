@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance
-from vrrp_proc import packet, virtual_router
+from vrrp_proc import flight, packet, virtual_router
 from vrrp_proc.boxes import Ledger
 from vrrp_proc.effects import State
-from vrrp_proc.events import Event
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop
 from vrrp_proc.netlink import IFF_RUNNING, IFF_UP, AddressEvent, LinkEvent
 from vrrp_proc.packet import Datagram
 from vrrp_proc.sockets import Received
 from vrrp_proc.tracking import Follow, Tracking, judge
-from vrrp_proc.virtual_router import VirtualRouter, read_note
+from vrrp_proc.virtual_router import VirtualRouter
+from worker.blackbox import MAX_RING_BYTES
 
 OWN, PEER, GROUP = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), IPv4Address("224.0.0.18")
 CONFIG = VrrpInstance(
@@ -215,14 +215,23 @@ def test_lost_link_takes_the_addresses_off(host: FakeHost) -> None:
     assert host.transitions.count("FAULT") == 1
 
 
-def test_inputs_are_in_the_flight_recorder(host: FakeHost) -> None:
+def test_inputs_and_transitions_are_in_the_flight_recorder(host: FakeHost) -> None:
     router = _router(host)
     router.hear(_advert(host, 200))
-    texts = [read_note(note)[2] for note in host.notes]
-    assert texts == ["Startup", "advert priority 200 from 10.0.0.2"]
-    assert read_note(host.notes[-1])[:2] == (1000.0, 0)
-    with pytest.raises(ValueError, match="no flight-recorder entry"):
-        read_note(b"")
+    host.links.apply(LinkEvent(index=7, name="e0", flags=IFF_UP, mtu=1500, mac=b"\x02\0\0\0\0\x01"))
+    router.links_changed()
+    notes = flight.read_all(host.notes)
+    assert [note.text for note in notes] == [
+        "Startup",
+        "INIT -> BACKUP (rule 1)",
+        "advert priority 200 from 10.0.0.2",
+        "InterfaceDown interface e0 is down",
+        "BACKUP -> FAULT (interface e0 is down)",
+    ]
+    assert (notes[-1].at, notes[-1].slot) == (1000.0, 0)
+    assert notes[-1].change is not None
+    assert (notes[-1].change.trigger, notes[-1].change.reason) == ("link", "fault")
+    assert all(len(note) <= MAX_RING_BYTES for note in host.notes)
 
 
 SCRIPT = Follow(kind="script", name="chk", weight=-20)
@@ -235,7 +244,8 @@ def test_trackers_reach_the_core_and_the_flight_recorder(host: FakeHost) -> None
     router.track()
     router.track()
     assert host.priorities == [80]
-    assert [read_note(note)[2] for note in host.notes] == ["Startup", "script chk is bad (exit status 1)"]
+    notes = [note.text for note in flight.read_all(host.notes)]
+    assert notes == ["Startup", "INIT -> BACKUP (rule 1)", "script chk is bad (exit status 1)"]
 
 
 def test_two_transitions_of_one_turn_have_two_numbers(host: FakeHost) -> None:
@@ -251,10 +261,3 @@ def test_a_losing_advert_is_told(host: FakeHost) -> None:
     _pass(host, 3.7)
     router.hear(_advert(host, 50))
     assert host.lower == [50]
-
-
-def test_longest_notes_fit_the_ring(host: FakeHost) -> None:
-    router = _router(host)
-    for kind in Event.__args__:
-        assert len(virtual_router._NOTE.pack(0.0, 0, 2) + kind.__name__.encode()) <= 56
-    assert router.core is not None
