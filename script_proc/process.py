@@ -13,7 +13,6 @@ import resource
 from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass
-from typing import Protocol
 
 import zmq
 
@@ -26,7 +25,7 @@ from keepalived_conf.model import Place, Script, ScriptSlice
 from script_proc.board import Board, Tracker
 from script_proc.capabilities import required_capabilities
 from script_proc.files import FileTrackers
-from script_proc.notifier import STREAMS, scripts_of
+from script_proc.notifier import STREAMS, Notifier, scripts_of
 from script_proc.program import Program
 from script_proc.runner import Runner, use_signals_for_children
 from script_proc.scripts import TrackedScripts, trackers_of
@@ -54,18 +53,6 @@ NOTIFY_END_S = 1.0
 BEAT_S = 1.0
 
 
-class Told(Protocol):
-    """What is needed of ``notifier.Notifier``."""
-
-    async def apply(self, wanted: ScriptSlice, now: float) -> None: ...
-
-    def handle(self, update: Update, now: float) -> None: ...
-
-    def tick(self, now: float) -> None: ...
-
-    async def stop(self, timeout_s: float = 1.0) -> None: ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prepared:
     generation: int
@@ -82,7 +69,6 @@ class ScriptWorker(AioWorker):
         self._prepared: _Prepared | None = None
         self._epoch: int | None = None
         self._applied = False
-        self.notifier: Told | None = None
         self._subscriber: Subscriber | None = None
         self._heard_at = 0.0
         self._pump_due = False
@@ -111,6 +97,7 @@ class ScriptWorker(AioWorker):
             runner=self.runner, board=self.board, draw=random.SystemRandom().random, log=self.log
         )
         self.files = FileTrackers(self._file_value, self.log)
+        self.notifier = Notifier(self.ctx, publish=self._say)
 
     def _open_box(self) -> BlackBox | None:
         effect = "a restarted script worker finds out everything anew"
@@ -160,8 +147,7 @@ class ScriptWorker(AioWorker):
                 await asyncio.sleep(0.02)
                 self._pump()
             self._pump()
-        if self.notifier is not None:
-            await self.notifier.stop(NOTIFY_END_S)
+        await self.notifier.stop(NOTIFY_END_S)
 
     def _all_stopped(self) -> bool:
         """Every instance and group that is known of has told that it stopped."""
@@ -205,8 +191,7 @@ class ScriptWorker(AioWorker):
             held=self.board.values("file"),
             umask=wanted.globals.umask,
         )
-        if self.notifier is not None:
-            await self.notifier.apply(wanted, now)
+        await self.notifier.apply(wanted, now)
         self._listen(wanted)
         self.board.applied()
         self._applied = True
@@ -236,7 +221,7 @@ class ScriptWorker(AioWorker):
             self._request_pump()
 
     def _listen(self, wanted: ScriptSlice) -> None:
-        if self.notifier is not None and self._subscriber is None and (wanted.targets or wanted.services):
+        if self._subscriber is None and (wanted.targets or wanted.services):
             self._subscriber = Subscriber(self.zmq, endpoint=self.ctx.bus_out, streams=STREAMS)
             self.loop.add_reader(self._subscriber.fileno(), self._pump)
 
@@ -285,8 +270,7 @@ class ScriptWorker(AioWorker):
         now = boottime()
         if self._applied:
             self.scripts.tick()
-            if self.notifier is not None:
-                self.notifier.tick(now)
+            self.notifier.tick(now)
         if now - self._beat_at >= BEAT_S:
             self._beat_at = now
             self._pump()
@@ -312,8 +296,7 @@ class ScriptWorker(AioWorker):
             case _:
                 pass
         try:
-            if self.notifier is not None:
-                self.notifier.handle(update, now)
+            self.notifier.handle(update, now)
         except Exception:
             self.log.exception("script.fault", what=f"news of {type(update).__name__}")
 

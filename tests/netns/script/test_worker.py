@@ -78,9 +78,9 @@ def test_it_announces_only_a_complete_set(rig: Rig, tmp_path: Path) -> None:
     assert not [heard for heard in rig.heard if isinstance(heard, Begin | End)]
     worker.configure(1, slice_of(*scripts))
     rig.until(lambda: any(isinstance(heard, End) for heard in rig.heard))
-    assert [(h.epoch, h.rows) for h in rig.heard if isinstance(h, End)] == [(7, 3)]
+    assert [(h.epoch, h.rows) for h in rig.heard if isinstance(h, End)] == [(7, 4)]  # and the notify status
     worker.control.send(Epoch(epoch=8))
-    rig.until(lambda: [h.rows for h in rig.heard if isinstance(h, End) and h.epoch == 8] == [3])
+    rig.until(lambda: [h.rows for h in rig.heard if isinstance(h, End) and h.epoch == 8] == [4])
 
 
 @pytest.mark.parametrize("ignores_term", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ if __name__ == "__main__":
     control_fd, box_fd, ingress, out, incarnation, run_dir = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # as the supervisor leaves them
+    faulthandler.dump_traceback_later(25)  # a worker that hangs says where
     log.configure(level="debug", form="json")
     end = WorkerEnd(
         socket.socket(fileno=int(control_fd)), version="test", role="script", incarnation=int(incarnation)
