@@ -23,6 +23,7 @@ from vrrp_proc.announce import Announcer
 from vrrp_proc.boxes import Entry, Ledger
 from vrrp_proc.effects import LowerPriorityHeard, PriorityChanged, Resumed, Transition
 from vrrp_proc.events import ReceiveGap
+from vrrp_proc.link_log import LinkLog
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Stage, Timer
 from vrrp_proc.maintenance import Departure, Maintenance
@@ -93,6 +94,7 @@ class VrrpWorker:
         self.loop.before_timers = self._before_timers
         self.globals = GlobalDefs()
         self.links = LinkTable()
+        self._link_log = LinkLog(self.links, self.log)
         self.ledger = Ledger(self._attach_box())
         self._route = RouteSocket()
         self._monitor = Monitor()
@@ -456,6 +458,7 @@ class VrrpWorker:
     # --- sockets -----------------------------------------------------------------------------------
 
     def _index(self) -> None:
+        self._link_log.look(router.config for router in self._routers.values())
         self._by_vrid = {}
         for router in self._listening():
             key = (router.interface, router.config.family, router.config.virtual_router_id)
@@ -540,6 +543,7 @@ class VrrpWorker:
     def _links_changed(self, before: set[int]) -> None:
         for index in before - self.links.indices():
             self._announcer.forget_link(index)
+        self._link_log.look(router.config for router in self._routers.values())
         self._open_ports()
         self._trackers.look_at_links()
         self._trackers_changed()
@@ -634,7 +638,17 @@ class VrrpWorker:
         self._voice.priority_changed(router, effect)
 
     def lower_heard(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
-        self.loop.defer(lambda: self._voice.lower_heard(router, effect))
+        self.loop.defer(lambda: self._tell_lower(router, effect))
+
+    def _tell_lower(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
+        self._log.info(
+            "vrrp.lower_priority_heard",
+            instance=router.name,
+            priority=effect.priority,
+            peer=str(effect.peer),
+            peer_priority=effect.peer_priority,
+        )
+        self._voice.lower_heard(router, effect)
 
     def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
         self.loop.defer(lambda: self._tell_transition(router, effect, number))

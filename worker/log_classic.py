@@ -87,10 +87,10 @@ _DOWN = re.compile(r"interface (\S+) is down")
 def _transition(of: _Fields) -> Iterable[str]:
     name, before, after, reason = of["instance"], of["from"], of["to"], of["reason"]
     peer, theirs, ours = of.get("peer"), of.get("peer_priority"), of.get("own_priority")
-    if of.get("trigger") == "timer" and reason == "master_no_response":
-        yield Detail(f"({name}) Receive advertisement timeout")
     if reason == "priority_zero" and before == "BACKUP":
         yield Detail(f"({name}) Backup received priority 0 advertisement")
+    if of.get("trigger") == "timer" and before == "BACKUP":
+        yield Detail(f"({name}) Receive advertisement timeout")
     if before == "MASTER" and peer is not None and theirs is not None and after == "BACKUP":
         if theirs == ours:
             yield (
@@ -248,7 +248,7 @@ TABLE: dict[str, Callable[[_Fields], Iterable[str] | None]] = {
     "config.finding": lambda of: [str(of["text"])],
     "vrrp.transition": _transition,
     "vrrp.lower_priority_heard": _lower_heard,
-    "vrrp.priority_changed": _priority_changed,
+    "vrrp.priority": _priority_changed,
     "vrrp.group_transition": _group,
     "vrrp.link": _link,
     "tracker.good": _tracker_good,
