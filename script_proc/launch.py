@@ -13,6 +13,7 @@ from types import FrameType
 from script_proc import users
 from script_proc.program import Program
 from script_proc.security import Judgement, judge
+from worker.clock import boottime
 
 _NOT_FOR_CHILDREN = ("IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
 _SHORT_OF = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
@@ -29,6 +30,7 @@ class Launched:
     child: subprocess.Popen[bytes]
     pidfd: int
     start_ticks: int
+    started_at: float
     output: int
     """What it writes, non-blocking."""
     judgement: Judgement
@@ -67,6 +69,7 @@ def launch(program: Program, arguments: tuple[str, ...]) -> Launched | Refused:
             by_shell = True
             child = _start(program, ("/bin/sh", *command), writing)
         # Nobody else reaps it: until then its pid is its own.
+        started_at = boottime()
         pidfd = os.pidfd_open(child.pid)
         ticks = start_ticks(child.pid) or 0
     except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -82,6 +85,7 @@ def launch(program: Program, arguments: tuple[str, ...]) -> Launched | Refused:
         child=child,
         pidfd=pidfd,
         start_ticks=ticks,
+        started_at=started_at,
         output=reading,
         judgement=judgement,
         by_shell=by_shell,
@@ -169,6 +173,21 @@ def group_exists(pgid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def living_groups() -> set[int]:
+    """Process groups with members that are not zombies: a look at every process of the machine."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with (
+                contextlib.suppress(OSError, ValueError, IndexError),
+                open(f"/proc/{name}/stat", "rb") as file,
+            ):
+                state, _, group = file.read().rpartition(b")")[2].split()[:3]
+                if state not in (b"Z", b"X"):
+                    found.add(int(group))
+    return found
 
 
 def use_signals_for_children() -> None:

@@ -34,6 +34,7 @@ from script_proc.launch import (
     Refused,
     group_exists,
     launch,
+    living_groups,
     start_ticks,
     use_signals_for_children,
 )
@@ -47,7 +48,8 @@ STARTS_AT_ONCE = 2
 """Threads that start programs at a time: more would keep the loop from its turn."""
 _STUCK_S = 0.5
 """A start that takes longer hangs, and does not keep others from theirs."""
-_SWEEP_S = 0.02
+_SWEEP_S = 0.05
+_FIRST_SWEEP_S = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +110,8 @@ class Runner:
         self._timer_at: float | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._outputs = Outputs(self._loop)
+        self._untold = 0
+        """Callbacks that are on their way."""
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -186,10 +190,9 @@ class Runner:
         """Wait until nothing runs or waits, at most so long. True: all is over, and told."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._jobs.active or self._jobs.waiting:
+                while self._jobs.active or self._jobs.waiting or self._untold:
                     self._changed.clear()
                     await self._changed.wait()
-                    await asyncio.sleep(0)  # what is told of the last one may ask for another
         return not (self._jobs.active or self._jobs.waiting)
 
     async def end_all(self, why: str, timeout_s: float = 1.5) -> bool:
@@ -241,7 +244,13 @@ class Runner:
         self._arm()
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
-        self._loop.call_soon(self._call, callback, arguments)
+        self._untold += 1
+        self._loop.call_soon(self._tell_now, callback, arguments)
+
+    def _tell_now(self, callback: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        self._untold -= 1
+        self._call(callback, arguments)
+        self._changed.set()
 
     def _call(self, callback: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if self._closed:
@@ -261,7 +270,6 @@ class Runner:
         elif run.starting_at and not run.pid:
             self._told[run] = process  # its start may hang; should it come about, it is ended at once
         self._tell(process.on_ended, run.job, result)
-        self._changed.set()
 
     def _signal(self, run: Run, number: signal.Signals) -> None:
         process = self._processes.get(run) or self._told.get(run)
@@ -305,9 +313,10 @@ class Runner:
             run = self._to_start.popleft()
             if run.phase != "starting":
                 # Told to end before its turn to be started came.
-                self._not_started(run, "", trouble=False)
+                self._not_started(run, "", trouble=True)
                 continue
             self._starting.add(run)
+            self._jobs.launching(run, boottime())
             self._threads.submit(self._launch, run, self._loop.call_later(_STUCK_S, self._stuck, run))
 
     def _not_started(self, run: Run, why: str, *, trouble: bool) -> None:
@@ -346,7 +355,7 @@ class Runner:
             process.launched = outcome
             process.output = self._outputs.open(outcome.output)
             pid = outcome.child.pid
-            effects = self._jobs.started(run, pid, boottime())
+            effects = self._jobs.started(run, pid, outcome.started_at)
             if process.on_started is not None and run.phase != "over":
                 started = Started(
                     job=run.job, pid=pid, start_ticks=outcome.start_ticks, started_at=run.started_at
@@ -377,19 +386,19 @@ class Runner:
             run, boottime(), status=status, killed_by=killed_by, group_left=group_left
         )
         if run.ended is not None and self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._sweeper = self._loop.call_later(_FIRST_SWEEP_S, self._sweep)
         self._carry_out(effects)
 
     def _sweep(self) -> None:
-        """Look whether the groups of those that were told to end are gone."""
+        """Look whether the groups of those that were told to end are gone. Zombies do not count: in a
+        container nobody may reap them."""
         self._sweeper = None
-        left = False
+        left = [run for run in self._processes if run.ended is not None and group_exists(run.pid)]
+        living = living_groups() if left else set()
         for run in [run for run in self._processes if run.ended is not None]:
-            if group_exists(run.pid):
-                left = True
-            else:
+            if run.pid not in living:
                 self._carry_out(self._jobs.group_gone(run, boottime()))
-        if left and not self._closed:
+        if living.intersection(run.pid for run in left) and not self._closed:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _forget(self, process: _Process) -> None:
