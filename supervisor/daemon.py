@@ -27,6 +27,7 @@ from supervisor.operator import OperatorServer
 from supervisor.options import DUMPS, SIGNALS, DaemonOptions
 from supervisor.reload import Generation, Reload
 from supervisor.rundir import RunDir
+from supervisor.scheduling import Scheduling
 from supervisor.systemd import Notifier
 from supervisor.table import Process
 from worker import privileges
@@ -237,6 +238,7 @@ class Supervisor:
                 options=self.worker_options,
                 version=self.version,
                 capabilities=table.base_capabilities(role) + current.capabilities.get(role, ()),
+                scheduling=current.scheduling.get(role, Scheduling()),
             )
         except OSError as error:
             row.last_exit = f"could not be forked: {error.strerror}"

@@ -15,11 +15,15 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus import codec
 from supervisor import fork
+from supervisor.scheduling import ROLES, Scheduling
 from worker.control import ControlError, make_slice, read_slice
+
+if TYPE_CHECKING:
+    from keepalived_conf.model import GlobalDefs
 
 WALL_LIMIT_S = 20.0
 CPU_LIMIT_S = 15
@@ -56,6 +60,8 @@ class Manifest:
     """role -> SHA-256 of its slice: who has nothing new is not disturbed."""
     log_format: str = ""
     """What the configuration says of the format of records; empty: nothing."""
+    scheduling: dict[str, Scheduling] = field(default_factory=dict)
+    """role -> how the kernel is to schedule it."""
     summary: str = ""
 
 
@@ -123,9 +129,22 @@ def load_here(
         capabilities=capabilities,
         child_wait_time_s=config.globals.child_wait_time_s,
         log_format=config.globals.log_format or "",
+        scheduling=_scheduling(config.globals),
         summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers",
     )
     return manifest, slices
+
+
+def _scheduling(settings: GlobalDefs) -> dict[str, Scheduling]:
+    return {
+        role: Scheduling(
+            nice=getattr(settings, f"{prefix}_priority"),
+            rt_priority=getattr(settings, f"{prefix}_rt_priority"),
+            rlimit_rttime_us=getattr(settings, f"{prefix}_rlimit_rttime_us"),
+            cpus=getattr(settings, f"{prefix}_cpu_affinity"),
+        )
+        for role, prefix in ROLES.items()
+    }
 
 
 def digest(data: bytes) -> str:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bus import codec
-from supervisor import boxes, policy
+from supervisor import boxes, policy, scheduling
 from supervisor.loader import WALL_LIMIT_S, Loaded, Loader, Manifest, digest, empty_slices
+from supervisor.scheduling import Scheduling
 from supervisor.table import Process, describe_exit
 from worker import log
 from worker.clock import boottime
@@ -42,6 +43,7 @@ class Generation:
         self.capabilities = {role: tuple(names.split()) for role, names in manifest.capabilities.items()}
         self.child_wait_time_s = manifest.child_wait_time_s
         self.log_format = manifest.log_format
+        self.scheduling = dict(manifest.scheduling)
         self.summary = manifest.summary
 
     def copy(self, number: int) -> Generation:
@@ -52,6 +54,7 @@ class Generation:
         other.records, other.digests = self.records, self.digests
         other.child_wait_time_s = self.child_wait_time_s
         other.log_format = self.log_format
+        other.scheduling = self.scheduling
         return other
 
     def close(self) -> None:
@@ -288,7 +291,9 @@ class Reload:
                 kept.add(role)
                 row.generation = self.current.number
                 self.owner.reporter.state(row)
+                self.schedule(row, old.scheduling.get(role, Scheduling()))
             elif row.alive:
+                self.schedule(row, old.scheduling.get(role, Scheduling()))
                 if attempt.prepared.get(role) != row.incarnation:
                     # It started under the old generation after its predecessor had agreed.
                     self._prepare(row, self.current)
@@ -311,6 +316,14 @@ class Reload:
         for row in self.owner.table.values():
             if row.channel is not None:
                 row.channel.send(LogLevel(form=form))
+
+    def schedule(self, row: Process, before: Scheduling) -> None:
+        """Give a worker the priorities and processors of the generation in force."""
+        wanted = self.current.scheduling.get(row.role)
+        if wanted is None or wanted == before or row.pid is None:
+            return
+        for problem in scheduling.set_for(row.pid, wanted, before):
+            self.owner.log.warning("process.scheduling", role=row.role, role_pid=row.pid, problem=problem)
 
     def _next_step(self) -> None:
         attempt = self.attempt

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from supervisor import fork, policy
+from supervisor.scheduling import Scheduling, set_for
 from worker import control, log, privileges
 from worker.blackbox import BlackBox
 from worker.clock import boottime
@@ -177,7 +178,13 @@ def new_incarnation(process: Process) -> int:
 
 
 def spawn(
-    process: Process, *, run_dir: Path, options: Options, version: str, capabilities: tuple[str, ...]
+    process: Process,
+    *,
+    run_dir: Path,
+    options: Options,
+    version: str,
+    capabilities: tuple[str, ...],
+    scheduling: Scheduling,
 ) -> None:
     """Fork the next incarnation of ``process``; OSError when the machine cannot."""
     incarnation = new_incarnation(process)
@@ -187,6 +194,9 @@ def spawn(
     box_fd = process.box_fd
 
     def body() -> None:
+        # Before it gives up root's rights; what its threads and children inherit is not real-time.
+        for problem in set_for(0, scheduling, Scheduling()):
+            log.logger(process.role).warning("process.scheduling", problem=problem)
         _run_worker(process, theirs, incarnation, run_dir, options, version, capabilities)
 
     keep = [theirs.fileno(), *kept.values(), *log.sink.descriptors()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from keepalived_conf.diagnostics import KeepalivedClass
 from keepalived_conf.grammar.common import FIFO, SCRIPT
 from keepalived_conf.grammar.global_forms import (
@@ -43,7 +45,16 @@ NOTIFICATION_EMAIL = block_of(
 
 
 def process_rows(role: str, worker: str) -> tuple[Keyword, ...]:
-    """Rows that keepalived has once for each of its processes."""
+    """Rows that keepalived has once for each of its processes. Every vrrp worker keeps itself in memory; the
+    checker does not, and there is no bfd worker yet."""
+    waiting = {"vrrp": (), "checker": ("checker_no_swap",)}.get(role)
+    return tuple(
+        row if waiting is None or row.name in waiting else dataclasses.replace(row, effect=Effect.ACTIVE)
+        for row in _process_rows(role, worker)
+    )
+
+
+def _process_rows(role: str, worker: str) -> tuple[Keyword, ...]:
     return (
         parsed_number(
             f"{role}_priority",

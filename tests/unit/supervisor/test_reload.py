@@ -99,6 +99,9 @@ class Owner:
         for row in self.table.values():
             row.generation = 1
 
+    def wanted_roles(self) -> list[str]:
+        return ["bus", *ROLES]
+
     def row(self, role: str) -> Process:
         row = Process(role=role, uid=None)
         row.pid, row.state = 100, "ready"
