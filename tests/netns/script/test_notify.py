@@ -1,0 +1,110 @@
+"""The notifier over its own death: scripts in order and never two at once, FIFO lines exactly once, mail."""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+from pathlib import Path
+
+import pytest
+
+from keepalived_conf.model import Fifo, GlobalDefs, NotifyTarget, Script, ScriptSlice
+from tests.netns.script.notify_lab import INSTANCES, NotifyLab, Reader, event
+
+SCRIPT = """#!/bin/sh
+mkdir "{folder}/lock.$2" 2>/dev/null || echo "$2 $4" >> "{folder}/overlaps"
+echo "$2 $3 $4" >> "{folder}/runs"
+rmdir "{folder}/lock.$2"
+"""
+
+
+def wanted(folder: Path, *, script: bool = False, fifo: bool = False) -> ScriptSlice:
+    generic = None
+    if script:
+        path = folder / "notify.sh"
+        path.write_text(SCRIPT.format(folder=folder))
+        path.chmod(0o755)
+        generic = Script(command=(str(path),), user="root" if os.geteuid() == 0 else None)
+    return ScriptSlice(
+        globals=GlobalDefs(vrrp_notify_fifo=Fifo(path=str(folder / "fifo")) if fifo else None),
+        targets=tuple(
+            NotifyTarget(kind="INSTANCE", name=f"V{index}", generic=generic) for index in range(INSTANCES)
+        ),
+    )
+
+
+def expected_lines(events: int) -> list[str]:
+    found = []
+    for index in range(1, events + 1):
+        message = event(index).message
+        found.append(f'INSTANCE "{message.instance}" {message.to_state} {message.priority}')  # type: ignore[attr-defined]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+def test_lines_are_written_once_and_in_order_whenever_the_worker_is_killed(folder: Path) -> None:
+    events = 10_000
+    reader = Reader(folder / "fifo")
+    with NotifyLab(wanted(folder, fifo=True), folder) as lab:
+        os.mkfifo(folder / "fifo")
+        reader.come()
+        lab.run(events, kills=25, chance=random.Random(4))
+        lab.until(lambda: len(reader.lines) >= events)
+        lab.stop()
+        reader.go()
+    assert reader.lines == expected_lines(events)
+
+
+def test_lines_wait_for_a_reader_that_comes_and_goes(folder: Path) -> None:
+    events = 3000
+    chance = random.Random(5)
+    reader = Reader(folder / "fifo")
+    with NotifyLab(wanted(folder, fifo=True), folder) as lab:
+        lab.start()
+        lab.until((folder / "fifo").exists)
+        assert stat.S_IMODE((folder / "fifo").stat().st_mode) == 0o644
+        while lab.told < events:
+            lab.tell(100)
+            lab.until(lambda: lab.handled == lab.told)
+            if chance.random() < 0.3:
+                reader.come()
+                lab.until(lambda: lab.lines == 0)
+                reader.go()
+            if chance.random() < 0.3:
+                lab.kill()
+                lab.start()
+        reader.come()
+        lab.until(lambda: len(reader.lines) >= events)
+        lab.stop()
+        reader.go()
+        assert not (folder / "fifo").exists(), "made here, so removed at the end"
+    assert reader.lines == expected_lines(events)
+
+
+def test_scripts_are_run_in_order_and_never_two_of_an_instance_whenever_the_worker_is_killed(
+    folder: Path,
+) -> None:
+    # All of the issue's 10,000 transitions take minutes.
+    events = int(os.environ.get("PYKEEPALIVED_TEST_TRANSITIONS", "400"))
+    kills = max(8, events // 100)
+    with NotifyLab(wanted(folder, script=True), folder) as lab:
+        lab.run(events, kills=kills, chance=random.Random(6))
+        lab.until(lambda: lab.scripts == 0, timeout_s=60 + events / 20)
+        lab.stop()
+    assert not (folder / "overlaps").exists(), (folder / "overlaps").read_text()
+    runs = [line.split() for line in (folder / "runs").read_text().splitlines()]
+    for index in range(INSTANCES):
+        numbers = [int(number) for name, _, number in runs if name == f"V{index}"]
+        assert numbers == sorted(numbers)
+        assert set(numbers) == set(range(1, events // INSTANCES + 1))
+        assert len(numbers) - len(set(numbers)) <= kills
+    states = {name: (state, int(number)) for name, state, number in runs}
+    for index in range(events - INSTANCES + 1, events + 1):
+        message = event(index).message
+        assert states[message.instance] == (message.to_state, message.number)  # type: ignore[attr-defined]
