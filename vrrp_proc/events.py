@@ -8,10 +8,11 @@ All instants are CLOCK_BOOTTIME seconds (float), named ``_at``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from keepalived_conf.model import IpAddress, VirtualAddress, VrrpInstance
+from vrrp_proc.effects import Cause, Reason, State, Trigger
 from vrrp_proc.packet import Advert, Rejection
 from vrrp_proc.record import ResumeRecord
 from vrrp_proc.tracking import Tracking
@@ -184,6 +185,43 @@ class Released:
     why: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupSays:
+    """The sync group of this instance has decided (``group.SyncGroup.settle``)."""
+
+    group: str
+    state: State
+    """FAULT: another member is, ``fault`` says whose and which. BACKUP: no fault of others any more, whoever
+    waits may begin, and whoever is master is it no longer. MASTER: every member wants it."""
+    cause: Cause | None = None
+    """Of the transition of the member that decided."""
+    by: str = ""
+    """Name of that member."""
+    fault: str = ""
+    release: bool = True
+    """A master that is pulled down sends priority 0, so that its peer does not wait."""
+    hand_over_s: float = 0.0
+    """As in ``Shutdown``: the member that decided hands over, the others do too."""
+    join: bool = False
+    """MASTER, also without its own wish: it is new in a group that is master."""
+
+    def told(self, own_priority: int) -> Cause:
+        """The cause that the pulled member tells: the decider's, and who that is."""
+        found = self.cause or Cause(trigger=Trigger.STARTUP, reason=Reason.START, own_priority=own_priority)
+        words = [f"vrrp_sync_group {self.group}"]
+        if self.by:
+            words.append(f"with {self.by}")
+        why = self.fault or found.detail
+        return replace(
+            found,
+            own_priority=own_priority,
+            peer=None,
+            peer_priority=None,
+            late_s=0.0,
+            detail=", ".join(words) + (f": {why}" if why else ""),
+        )
+
+
 Event = (
     Startup
     | AdvertReceived
@@ -199,6 +237,7 @@ Event = (
     | Announced
     | AdvertNotSent
     | ReceiveGap
+    | GroupSays
     | Shutdown
     | HeldBack
     | Released

@@ -29,7 +29,8 @@ from vrrp_proc.effects import (
     WithdrawAddresses,
 )
 from vrrp_proc.events import AdvertReceived, Event, ResumePlan, Rule
-from vrrp_proc.handover import HELD_PRIORITY, HandOver, Hold
+from vrrp_proc.handover import HELD_PRIORITY, Hold
+from vrrp_proc.member import Member
 from vrrp_proc.packet import Remark
 from vrrp_proc.record import RecordState, ResumeRecord, digest_addresses, digest_name
 from vrrp_proc.resume import OWNER_PRIORITY, beats, judge_mastership
@@ -49,7 +50,7 @@ _UNREAD_LATENESS = 0.1
 """Part of the interval by which an advert may be late before what was received must be read first."""
 
 
-class Instance(HandOver):
+class Instance(Member):
     """A virtual router. All instants are CLOCK_BOOTTIME seconds; ``now`` never runs backwards."""
 
     # --- what the shell calls -----------------------------------------------------------------
@@ -88,7 +89,8 @@ class Instance(HandOver):
             return self._nobody_took_over(now) if drained else [ReadPending()]
         if self.hold is not None and self.hold.until_at is not None and now >= self.hold.until_at:
             return self._release("its time is over", now)
-        if self.state is State.BACKUP and self._down_at is not None and now >= self._down_at:
+        due = self.state is State.BACKUP and self.wish is None
+        if due and self._down_at is not None and now >= self._down_at:
             return self._down_timer_fired(now) if drained else [ReadPending()]
         if self._await_until_at is not None and now >= self._await_until_at:
             return self._awaited_in_vain(now)
@@ -150,6 +152,7 @@ class Instance(HandOver):
 
     def _startup(self, event: ev.Startup, now: float) -> list[Effect]:
         plan = event.plan or ResumePlan(rule=Rule.FRESH)
+        self.started = True
         record = plan.record
         if record is None or plan.rule is Rule.FRESH:
             return self._start_fresh(plan, now)
@@ -166,6 +169,7 @@ class Instance(HandOver):
         if plan.rule is Rule.FAULT:
             self.state = State.FAULT
             self._await_trackers(now)
+            self._await_group()
         else:
             self.state = State.BACKUP
             if self._down_at is None or plan.blind:
@@ -174,6 +178,8 @@ class Instance(HandOver):
                 self._leaving_fence = self._fence_of_leaving(now, release=False)
                 effects.append(self._withdraw_all(leftovers=False))
         effects += self._replay(plan, now)
+        if not plan.blind:
+            self._wish_again(now)
         cause = self._cause(Trigger.RESUME, Reason.START, rule=plan.rule)
         heard_at = record.last_accepted_advert_at
         effects += [
@@ -225,7 +231,8 @@ class Instance(HandOver):
             self._gap_at = None
         if advert.priority == 0:
             self.counters.priority_zero_received += 1
-            self._down_at = at + self._profile.skew_s(self.priority, self.master_interval_cs)
+            if self.wish is None:  # else its time is up already
+                self._down_at = at + self._profile.skew_s(self.priority, self.master_interval_cs)
             self.master_address, self.master_priority = event.source, 0
             self.last_accepted_advert_at = at
             self._preempting = self._postponed = False
@@ -260,6 +267,7 @@ class Instance(HandOver):
         self.master_address, self.master_priority = event.source, event.advert.priority
         self.last_accepted_advert_at = at
         self._learned_cs = event.advert.interval_cs
+        self.wish = None
         self._preempting = self._postponed = False
         self._down_at = at + self._down_s()
 
@@ -273,13 +281,7 @@ class Instance(HandOver):
             self._down_at = now + self._down_s()
             return [SaveRecord(record=self.record(now), fence=self._fence())]
         self._gap_at = None
-        if self.priority == OWNER_PRIORITY:
-            reason = Reason.OWNER
-        elif self._preempting:
-            reason = Reason.PREEMPTED
-        else:
-            reason = Reason.PRIORITY_ZERO if self.master_priority == 0 else Reason.NO_RESPONSE
-        return self._become_master(now, self._cause(Trigger.TIMER, reason, late_s=now - self._down_at))
+        return self._elected(now, self._election(now, self._down_at))
 
     def _nobody_took_over(self, now: float) -> list[Effect]:
         """The hand-over is overdue. Who has stopped leaves; who only stepped back is needed."""
@@ -304,7 +306,7 @@ class Instance(HandOver):
         self.counters.become_master += 1
         self._down_at = self._preempt_until_at = None
         self._preempting = self._postponed = False
-        self._leaving = self._leaving_fence = None
+        self._leaving = self._leaving_fence = self.wish = None
         self._limiter.reset()
         self._await_until_at = self._lower_heard = None
         self.master_address, self.master_priority = self.local_address, self.priority
@@ -323,7 +325,7 @@ class Instance(HandOver):
 
     def _become_master_as_owner(self, now: float, trigger: Trigger) -> list[Effect]:
         rule = Rule.FRESH if trigger is Trigger.STARTUP else None
-        return self._become_master(now, self._cause(trigger, Reason.OWNER, rule=rule))
+        return self._elected(now, self._cause(trigger, Reason.OWNER, rule=rule))
 
     def _master_timers(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -499,7 +501,8 @@ class Instance(HandOver):
         return self._saved([], now)
 
     def _shutdown(self, event: ev.Shutdown, now: float) -> list[Effect]:
-        self._down_at = self._preempt_until_at = self._await_until_at = None
+        self._down_at = self._preempt_until_at = self._await_until_at = self.wish = None
+        self.started = False
         if self.state is State.MASTER:
             cause = self._cause(Trigger.OPERATOR, Reason.STOP, detail=event.detail)
             return self._leave_master(State.INIT, now, cause, release=True, hand_over_s=event.hand_over_s)
@@ -565,7 +568,7 @@ class Instance(HandOver):
             release = release and heard and not self.stalled(now)
             return self._leave_master(State.FAULT, now, cause, release=release)
         if self.state is State.BACKUP:
-            self._down_at = self._preempt_until_at = None
+            self._down_at = self._preempt_until_at = self.wish = None
             return self._enter(State.FAULT, now, trigger, Reason.FAULT, detail or faults)
         self._learned_cs = self.config.advert_int_cs
         self.master_address = self.master_priority = None
@@ -625,7 +628,7 @@ class Instance(HandOver):
     def _shift_down_timer(self, before_s: float, now: float) -> list[Effect]:
         if self.state is State.INIT:
             return []  # the record still is the predecessor's, for Startup to come
-        if self._down_at is not None:
+        if self._down_at is not None and self.wish is None:
             self._down_at += self._down_s() - before_s
         return self._saved([], now)
 
@@ -652,6 +655,8 @@ class Instance(HandOver):
     def _receive_gap(self, _event: ev.ReceiveGap, now: float) -> list[Effect]:
         """Blind from here on, until an advert that came later was heard (BACKUP) or sent in time (MASTER)."""
         self._gap_at = now
+        if self.state is State.BACKUP:
+            self.wish = None  # made of silence, which proves nothing any more: ``wake`` looks at it again
         return []
 
 
@@ -673,6 +678,7 @@ _EVERYWHERE: Final[dict[type, Entry]] = {
     ev.AddressesWithdrawn: _I._addresses_withdrawn,
     ev.AdvertNotSent: _I._advert_not_sent,
     ev.ReceiveGap: _I._receive_gap,
+    ev.GroupSays: _I._group_says,
     ev.HeldBack: _I._hold_back,
     ev.Released: _I._released,
 }

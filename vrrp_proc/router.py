@@ -114,6 +114,9 @@ class Router:
         self.last_cause: Cause | None = None
         self.last_own_advert_at: float | None = None
         self.last_accepted_advert_at: float | None = None
+        self.wish: Cause | None = None
+        """A member of a sync group: its own election has made it master, the group has not. Kept until an
+        advert is accepted; the down timer stays where it ran out."""
         self._link_up = link_up
         self._added: int | None = None
         """Sum of all contributions to the priority; None: nobody has said yet."""
@@ -152,7 +155,7 @@ class Router:
     def next_deadline(self) -> float | None:
         """When ``wake`` has something to do next (CLOCK_BOOTTIME s); None: only an event can help."""
         if self.state is State.BACKUP:
-            return self._down_at
+            return self._down_at if self.wish is None else None
         if self.state is State.MASTER:
             instants = (self._advert_at, self._garp.next_at(), self._retry_at)
             return min((at for at in instants if at is not None), default=None)
@@ -259,7 +262,7 @@ class Router:
         difference of the skews. Returns what it was before."""
         before, before_s = self.priority, self._down_s()
         self.priority = self._wanted_priority()
-        if self._down_at is not None:
+        if self._down_at is not None and self.wish is None:
             self._down_at += self._down_s() - before_s
         return before
 

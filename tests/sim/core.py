@@ -28,7 +28,9 @@ MODULES = (
     "router",
     "tracked",
     "handover",
+    "member",
     "instance",
+    "group",
 )
 """In the order of their imports."""
 
@@ -54,6 +56,7 @@ class Core:
         self.events: Any = modules["events"]
         self.resume: Any = modules["resume"]
         self.instance: Any = modules["instance"]
+        self.group: Any = modules["group"]
 
 
 def real_core() -> Core:

@@ -185,11 +185,14 @@ class Node:
         self.note(f"start by rule {plan.rule} ({len(queued)} queued, blind={blind})")
         self.blind = False
         self.sockets_kept = True
-        self.instance = core.instance.Instance(
-            self.config, generation=1, local_address=self.address, ifindex=2, link_up=self.link_up
-        )
+        self.instance = self.make_instance()
         self.perform(self.instance.handle(core.events.Startup(plan=plan), now))
         self.arm()
+
+    def make_instance(self) -> Any:
+        return self.lan.core.instance.Instance(
+            self.config, generation=1, local_address=self.address, ifindex=2, link_up=self.link_up
+        )
 
     def kill(self, *, keep_sockets: bool = True) -> None:
         """SIGKILL: the kernel's part and the box stay."""

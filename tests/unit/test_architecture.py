@@ -56,7 +56,7 @@ PURE_PATTERNS = (
     "vrrp_proc.flight",
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     "vrrp_proc.handover",
-    *(f"vrrp_proc.{name}" for name in ("router", "tracked", "tracking")),
+    *(f"vrrp_proc.{name}" for name in ("group", "member", "router", "tracked", "tracking")),
     *(f"script_proc.{name}" for name in ("jobs", "program")),
     "supervisor.check_status",
     *(f"script_proc.{name}" for name in ("ledger", "schedule", "track")),
