@@ -227,6 +227,13 @@ class Jobs:
 
     # --- what happened -------------------------------------------------------------------------
 
+    def launching(self, run: Run, now: float) -> None:
+        """Its start begins. That takes its time too: it must not take for ever. What a busy machine let it
+        wait before is not its fault."""
+        run.starting_at = now
+        if run.job.timeout_s is not None:
+            self._set_due(run, now + run.job.timeout_s)
+
     def started(self, run: Run, pid: int, now: float) -> list[Effect]:
         """Its process exists."""
         run.pid, run.started_at = pid, now
@@ -324,9 +331,6 @@ class Jobs:
             self.waiting -= 1
             self.active += 1
             run.phase, run.starting_at = "starting", now
-            if run.job.timeout_s is not None:
-                # Also a start takes its time: it must not take for ever.
-                self._set_due(run, now + run.job.timeout_s)
             effects.append(Start(run=run))
         return effects
 

@@ -318,6 +318,7 @@ class Runner:
             self._starting.add(run)
             self._jobs.launching(run, boottime())
             self._threads.submit(self._launch, run, self._loop.call_later(_STUCK_S, self._stuck, run))
+        self._arm()
 
     def _not_started(self, run: Run, why: str, *, trouble: bool) -> None:
         self._carry_out(self._jobs.refused(run, why, boottime(), trouble=trouble))

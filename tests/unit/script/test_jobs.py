@@ -177,7 +177,9 @@ def test_a_process_that_kill_does_not_end_blocks_nobody() -> None:
 
 def test_a_start_that_hangs_is_given_up_and_ended_should_it_come_about() -> None:
     jobs = Jobs(concurrent=1)
-    (run,) = runs(jobs.submit(job(timeout_s=1.0), 0.0), Start)
+    (run,) = runs(jobs.submit(job(timeout_s=1.0), -9.0), Start)
+    assert jobs.tick(-1.0) == [], "it waits for its start to begin: that is not its fault"
+    jobs.launching(run, 0.0)
     assert jobs.tick(1.0) == [DeadlinePassed(run=run)], "there is nobody to send TERM to yet"
     assert jobs.tick(2.0) == []
     result = only_result(jobs.tick(2.0 + RELEASE_AFTER_S))
