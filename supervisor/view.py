@@ -143,6 +143,19 @@ def _status_text(
             ],
         ),
         (
+            messages.TrackerState,
+            ["TRACKER", "NAME", "VALUE", "FOR", "EACH", "SEEN", "LAST RESULT"],
+            lambda m: [
+                m.tracker_kind,
+                m.name,
+                _tracked(m),
+                _span(now - m.since_at),
+                _span(m.interval_s) if m.interval_s else "change",
+                _span(now - m.last_at) if m.last_at is not None else "-",
+                m.last_result or "-",
+            ],
+        ),
+        (
             messages.VirtualServerState,
             ["SERVICE", "QUORUM", "WEIGHT", "SCHED", "METHOD", "KERNEL", "NOTE"],
             lambda m: [
@@ -197,6 +210,12 @@ def _status_text(
             if isinstance(record.message, messages.IpvsStatus) and not record.message.available:
                 yield ""
                 yield f"IPVS is not available: {record.message.reason}"
+
+
+def _tracked(state: messages.TrackerState) -> str:
+    if state.value is None:
+        return "?"
+    return str(state.value) if state.tracker_kind == "file" else ("good" if state.value else "BAD")
 
 
 def _age(record: Record, silent_s: float | None, now: float) -> str:
@@ -339,6 +358,12 @@ def describe(message: messages.Message) -> str:
     if isinstance(message, messages.HealthChanged):
         health = "up" if message.up else "DOWN"
         return f"{message.real_server} of {message.virtual_server} {health}: {message.reason}"
+    if isinstance(message, messages.TrackerState):
+        return f"{message.tracker_kind} {message.name} {_tracked(message)}: {message.last_result}"
+    if isinstance(message, messages.TrackerChanged):
+        return (
+            f"{message.tracker_kind} {message.name}: {message.before} -> {message.value} ({message.reason})"
+        )
     if isinstance(message, messages.CheckState):
         state = {True: "up", False: "DOWN", None: "unknown"}[message.up]
         return f"{message.real_server} of {message.virtual_server} {state}: {message.last_result}"
