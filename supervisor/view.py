@@ -139,7 +139,7 @@ def _status_text(
                 str(m.priority),
                 str(m.master_address or "-"),
                 " ".join(str(address) for address in m.addresses) or "-",
-                f"{m.cause.trigger}: {m.cause.detail}".rstrip(": "),
+                _held(m) + f"{m.cause.trigger}: {m.cause.detail}".rstrip(": "),
             ],
         ),
         (
@@ -216,6 +216,14 @@ def _tracked(state: messages.TrackerState) -> str:
     if state.value is None:
         return "?"
     return str(state.value) if state.tracker_kind == "file" else ("good" if state.value else "BAD")
+
+
+def _held(state: messages.VrrpInstanceState) -> str:
+    if not state.held_back:
+        return ""
+    until_at = state.held_back_until_wall_at
+    until = "" if until_at is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(until_at))
+    return f"held back: {state.held_back}{until}; "
 
 
 def _age(record: Record, silent_s: float | None, now: float) -> str:

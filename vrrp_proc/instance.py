@@ -29,7 +29,7 @@ from vrrp_proc.effects import (
     WithdrawAddresses,
 )
 from vrrp_proc.events import AdvertReceived, Event, ResumePlan, Rule
-from vrrp_proc.handover import HELD_PRIORITY, Hold
+from vrrp_proc.handover import Hold
 from vrrp_proc.member import Member
 from vrrp_proc.packet import Remark
 from vrrp_proc.record import RecordState, ResumeRecord, digest_addresses, digest_name
@@ -516,9 +516,10 @@ class Instance(Member):
             return []  # its addresses are its own, nobody else can serve them
         before_s = self._down_s()
         cause = self._cause(Trigger.OPERATOR, Reason.STEP_DOWN, detail=event.reason)
+        again = self.hold is not None  # as master then: nobody else is there
         self.hold = Hold(reason=event.reason, until_at=event.until_at)
         self.priority = self._wanted_priority()
-        if self.state is State.MASTER and self.own_priority > HELD_PRIORITY:
+        if self.state is State.MASTER and not again:
             self._learned_cs = self.config.advert_int_cs
             self.master_address = self.master_priority = None
             self._down_at = now + self._down_s()

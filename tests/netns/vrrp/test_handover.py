@@ -31,7 +31,8 @@ def lab() -> Iterator[Lab]:
 
 
 def router(**given: Any) -> VrrpInstance:
-    return instance(**({"addresses": (f"{VIP}/16",), "advert_int_cs": 20} | given))
+    values: dict[str, Any] = {"addresses": (f"{VIP}/16",), "advert_int_cs": 20}
+    return instance(**(values | given))
 
 
 def holds(lab: Lab, node: str) -> bool:
