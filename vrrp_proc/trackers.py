@@ -72,6 +72,9 @@ class Trackers:
         self._values = {key: self._values[key] for key in sorted(keys)}
         self._results = {key: text for key, text in self._results.items() if key in keys}
         self._kept.keep_only(keys)
+        if self._subscriber is not None:  # what was said before it was followed
+            for record in self._subscriber.records(STREAM).values():
+                self._take_record(record)
         self._debounce.configure(capped(wanted.interface_delays, self._limits_s(wanted.instances)))
         self.look_at_links()
         self._read_the_bus()

@@ -9,17 +9,21 @@ import gc
 import os
 import select
 import signal
+import socket
+import struct
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from ipaddress import ip_address, ip_interface
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address, ip_interface
 from typing import Any, Literal, TypeVar
 
 from bus.codec import dumps
 from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance, VrrpSlice
 from tests.lab import Lab
 from tests.lab.system import in_netns
+from tests.lab.wire import V4_GROUP, build_advert
 from vrrp_proc import process
 from worker import log
 from worker.blackbox import BlackBox
@@ -70,12 +74,35 @@ def instance(name: str = "VI", **given: Any) -> VrrpInstance:
     return VrrpInstance(name=name, **(values | given))
 
 
+def send_advert(lab: Lab, node: str, priority: int) -> None:
+    """One advert for VRID 51 from a node where nobody else speaks."""
+    with in_netns(lab.ns(node)):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+    with sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+        source = lab.address(node)
+        mreqn = struct.pack("=4s4si", source.packed, source.packed, 0)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, mreqn)
+        data = build_advert(
+            version=3,
+            src=source,
+            dst=V4_GROUP,
+            vrid=51,
+            priority=priority,
+            interval_cs=100,
+            addresses=[IPv4Address("192.0.2.100")],
+        )
+        sock.sendto(data, (str(V4_GROUP), 0))
+
+
 class Worker:
     """One role's life over all its incarnations."""
 
     def __init__(self, lab: Lab, node: str, *instances: VrrpInstance, **globals_: Any) -> None:
         self.lab, self.node = lab, node
         self.slice = VrrpSlice(globals=GlobalDefs(**globals_), instances=instances)
+        self.extra: dict[str, Any] = {}
+        """Further fields of every slice: groups, delays, scripts."""
         self.box_fd = BlackBox.create("vrrp")
         self.box = BlackBox.attach(self.box_fd)
         self.kept: dict[str, int] = {}
@@ -147,7 +174,7 @@ class Worker:
 
     def _configure(self) -> None:
         assert self.channel is not None
-        fd = make_slice("slice", dumps(self.slice))
+        fd = make_slice("slice", dumps(replace(self.slice, **self.extra)))
         self.channel.send(Prepare(generation=self.generation), fd)
         os.close(fd)
         self.channel.send(Apply(generation=self.generation))

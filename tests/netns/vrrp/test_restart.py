@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import struct
 import time
-from ipaddress import IPv4Address
 
 import pytest
 
 from tests.lab import Lab
 from tests.lab.system import in_netns, wait_until
-from tests.lab.wire import V4_GROUP, build_advert
+from tests.lab.wire import V4_GROUP
 from tests.netns.vrrp.conftest import MakeWorker
-from tests.netns.vrrp.harness import Worker, instance
+from tests.netns.vrrp.harness import Worker, instance, send_advert
 from worker import undo
 from worker.clock import boottime
 
@@ -28,26 +25,6 @@ def _master(made: Worker, lab: Lab) -> None:
     wait_until(lambda: VIP in lab.addresses(made.node), 10, "master with its address")
     wait_until(made.box.armed, 2, "guarded")
     time.sleep(0.3)
-
-
-def _send(lab: Lab, node: str, priority: int) -> None:
-    with in_netns(lab.ns(node)):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
-    with sock:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
-        source = lab.address(node)
-        mreqn = struct.pack("=4s4si", source.packed, source.packed, 0)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, mreqn)
-        data = build_advert(
-            version=3,
-            src=source,
-            dst=V4_GROUP,
-            vrid=51,
-            priority=priority,
-            interval_cs=100,
-            addresses=[IPv4Address(VIP)],
-        )
-        sock.sendto(data, (str(V4_GROUP), 0))
 
 
 @pytest.mark.parametrize("times", [1, 3], ids=["once", "three times in a row"])
@@ -103,7 +80,7 @@ def test_killed_backup_keeps_the_remaining_down_time(lab: Lab, worker: MakeWorke
 def _send_every(lab: Lab, backup: Worker, rounds: int) -> None:
     backup.start()
     for _round in range(rounds):
-        _send(lab, "n1", 200)
+        send_advert(lab, "n1", 200)
         time.sleep(0.2)
 
 
@@ -113,7 +90,7 @@ def test_better_advert_in_the_kept_socket_ends_the_mastership(lab: Lab, worker: 
     _master(made, lab)
     made.kill()
     since = time.time()
-    _send(lab, "n2", 200)
+    send_advert(lab, "n2", 200)
     made.start()
     wait_until(lambda: VIP not in lab.addresses("n1"), 3, "the address is off")
     assert wire.adverts(since, src=lab.address("n1")) == []
