@@ -354,6 +354,7 @@ def test_numbers_are_exact_removal_and_lower_adverts_are_told(
     assert (first.instance, first.priority, first.peer_priority) == ("VI", 100, 50)
     made.reload(keep)
     wait_until(lambda: world.state("VI") is None, 10, "the record is gone")
+    wait_until(lambda: any(to == "INIT" for to, _ in world.transitions()), 10, "the removal")
     mine = [e for e in world.events if isinstance(e, VrrpTransition) and e.instance == "VI"]
     assert [e.number for e in mine] == list(range(1, len(mine) + 1))
     assert [e.removed for e in mine] == [False] * (len(mine) - 1) + [True]
