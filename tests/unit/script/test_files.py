@@ -244,7 +244,12 @@ def test_a_file_written_under_another_name_of_it(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     really = os.open
-    monkeypatch.setattr(os, "open", lambda path, *flags: opened.append(path) or really(path, *flags))
+
+    def spy(path: str, *flags: int) -> int:
+        opened.append(path)
+        return really(path, *flags)
+
+    monkeypatch.setattr(os, "open", spy)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     names = {"pipe": tmp_path / "pipe", "device": Path("/dev/zero"), "folder": tmp_path / "folder"}
