@@ -1,4 +1,5 @@
-"""One program becomes a process. Blocks where its file system does: called in threads of the runner."""
+"""One program becomes a process. Blocks where its file system does, and may change who the calling thread
+is: called in threads of the runner, a new one for each."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from types import FrameType
 
-from script_proc import users
+from script_proc import spawn, users
 from script_proc.program import Program
 from script_proc.security import Judgement, judge
 from worker.clock import boottime
@@ -25,9 +26,9 @@ setattr(subprocess, "_USE_VFORK", False)  # noqa: B010 - unknown to the type stu
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launched:
-    """A process that exists; whoever gets this owns the descriptors, and reaps ``child``."""
+    """A process that exists; whoever gets this owns the descriptors, and reaps it."""
 
-    child: subprocess.Popen[bytes]
+    pid: int
     pidfd: int
     start_ticks: int
     started_at: float
@@ -58,31 +59,31 @@ def launch(program: Program, arguments: tuple[str, ...]) -> Launched | Refused:
         reading, writing = _pipe()
     except OSError as error:
         return Refused(why=f"no pipe: {error.strerror}", judgement=judgement, trouble=True)
-    child: subprocess.Popen[bytes] | None = None
+    pid = 0
     try:
         by_shell = False
         try:
-            child = _start(program, command, writing)
+            pid = _start(program, command, writing)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
             by_shell = True
-            child = _start(program, ("/bin/sh", *command), writing)
+            pid = _start(program, ("/bin/sh", *command), writing)
         # Nobody else reaps it: until then its pid is its own.
         started_at = boottime()
-        pidfd = os.pidfd_open(child.pid)
-        ticks = start_ticks(child.pid) or 0
+        pidfd = os.pidfd_open(pid)
+        ticks = start_ticks(pid) or 0
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         os.close(reading)
-        if child is not None:
-            _undo(child)
+        if pid:
+            _undo(pid)
         number = error.errno if isinstance(error, OSError) else None
         why = _why(command[0], error)
         return Refused(why=why, judgement=judgement, trouble=number in _SHORT_OF)
     finally:
         os.close(writing)
     return Launched(
-        child=child,
+        pid=pid,
         pidfd=pidfd,
         start_ticks=ticks,
         started_at=started_at,
@@ -92,23 +93,29 @@ def launch(program: Program, arguments: tuple[str, ...]) -> Launched | Refused:
     )
 
 
-def _start(program: Program, command: tuple[str, ...], output: int) -> subprocess.Popen[bytes]:
+def _start(program: Program, command: tuple[str, ...], output: int) -> int:
     who = program.identity
     assert who is not None, "judged"
-    others = users.may_become_others()
-    return subprocess.Popen(
+    # Without rights: who it is meant to be is who we are, that was looked at when it was configured.
+    identity = who if users.may_become_others() or who.uid != os.geteuid() else None
+    env = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN}
+    if spawn.usable():
+        return spawn.spawn(command, identity=identity, umask=program.umask, env=env, output=output)
+    child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         cwd="/",
-        env={name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN},
+        env=env,
         umask=program.umask,
         start_new_session=True,
-        user=who.uid if others else None,
-        group=who.gid if others else None,
-        extra_groups=who.groups if others else None,
+        user=None if identity is None else identity.uid,
+        group=None if identity is None else identity.gid,
+        extra_groups=None if identity is None else identity.groups,
     )
+    child.returncode = 0  # it is reaped here, by its number: the standard library need not care
+    return child.pid
 
 
 def _pipe() -> tuple[int, int]:
@@ -128,11 +135,21 @@ def _pipe() -> tuple[int, int]:
     return reading, writing
 
 
-def _undo(child: subprocess.Popen[bytes]) -> None:
+def _undo(pid: int) -> None:
     """It was started, but cannot be watched: better not run than run without an end."""
     with contextlib.suppress(OSError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        os.waitpid(pid, 0)
+
+
+def reap(pid: int) -> int | None:
+    """Status of a child that has ended, negative: the signal that ended it; None: it has not ended."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0  # somebody else had it
+    return os.waitstatus_to_exitcode(status) if found else None
 
 
 def _why(path: str, error: Exception) -> str:

