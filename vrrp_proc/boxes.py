@@ -15,8 +15,8 @@ from vrrp_proc.record import Fence, RecordError, ResumeRecord, digest_name
 from vrrp_proc.values import KeptValues, reserved
 from worker.blackbox import BlackBox, BoxError, FenceSlot
 
-_TRAILER = struct.Struct("!4sIdd")
-_TRAILER_MAGIC = b"pkv1"
+_TRAILER = struct.Struct("!4sIddI")
+_TRAILER_MAGIC = b"pkv2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Trailer:
     """Wall time at which the state was entered."""
     suspended_s: float = 0.0
     """CLOCK_BOOTTIME minus CLOCK_MONOTONIC when the record was written: grows by each suspend."""
+    group_transitions: int = 0
+    """Number of the last transition of its sync group; 0: none, or it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,11 @@ class Ledger:
         if self._box is None:
             return
         data = record.pack() + _TRAILER.pack(
-            _TRAILER_MAGIC, trailer.transitions, trailer.since_wall_at, trailer.suspended_s
+            _TRAILER_MAGIC,
+            trailer.transitions,
+            trailer.since_wall_at,
+            trailer.suspended_s,
+            trailer.group_transitions,
         )
         if fence is not None:
             self._box.arm(slot, fence.deadline_at, fence.prio0_until_at)
@@ -176,5 +182,5 @@ def _unpack_trailer(data: bytes) -> Trailer:
     at = len(data) - _TRAILER.size
     if at < 0:
         return Trailer()
-    magic, transitions, since_wall_at, suspended_s = _TRAILER.unpack_from(data, at)
-    return Trailer(transitions, since_wall_at, suspended_s) if magic == _TRAILER_MAGIC else Trailer()
+    magic, *values = _TRAILER.unpack_from(data, at)
+    return Trailer(*values) if magic == _TRAILER_MAGIC else Trailer()

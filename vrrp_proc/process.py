@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bus.codec import dumps, loads
+from bus.messages import VrrpGroupTransition
 from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance, VrrpSlice
 from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import group_of
@@ -23,6 +24,7 @@ from vrrp_proc.announce import Announcer
 from vrrp_proc.boxes import Entry, Ledger
 from vrrp_proc.effects import LowerPriorityHeard, PriorityChanged, Resumed, Transition
 from vrrp_proc.events import ReceiveGap
+from vrrp_proc.group_shell import Groups
 from vrrp_proc.link_log import LinkLog
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Stage, Timer
@@ -103,6 +105,7 @@ class VrrpWorker:
         self.ports = Ports(
             self.loop, ctx.kept_fds, ctx.control.store, ctx.control.unstore, self._packets, self.log
         )
+        self.groups = Groups(self.loop.defer, self._say, self._groups_changed, self.log)
         self._routers: dict[str, VirtualRouter] = {}
         self._by_vrid: dict[tuple[str, int, int], list[VirtualRouter]] = {}
         self._leaving: list[VirtualRouter] = []
@@ -348,9 +351,14 @@ class VrrpWorker:
         self.maintenance.applied(wanted)
         self._index()
         self._open_ports()
-        for router, config in changed:
-            router.reconfigure(config, generation)
-        self._start(fresh, first)
+        with self.groups.together():
+            members = reused | {router.name: router for router in fresh}
+            for name in self.groups.configure(wanted.sync_groups, members, running=not first):
+                self._voice.gone(f"group:{name}")
+            for router, config in changed:
+                router.reconfigure(config, generation)
+            self._start(fresh, first)
+        self._groups_changed()
         if first:
             self._undo_orphans()
             self.ports.give_back_unused()
@@ -418,15 +426,17 @@ class VrrpWorker:
 
     def _start_delayed(self, _now: float) -> None:
         delayed, self._delayed = self._delayed, []
-        for router in delayed:
-            if router in self._routers.values():
-                router.look()
-                router.start((), blind=True)
+        with self.groups.together():
+            for router in delayed:
+                if router in self._routers.values():
+                    router.look()
+                    router.start((), blind=True)
 
     def _retire(self, router: VirtualRouter, hand_over_s: float) -> None:
         """Not configured any more: stop it, forget it when nothing is left of it."""
         if router in self._delayed:
             self._delayed.remove(router)
+        self.groups.forget(router)
         router.removed = True
         router.stop("removed from the configuration", hand_over_s)
         self._leaving.append(router)
@@ -651,7 +661,7 @@ class VrrpWorker:
         self._voice.lower_heard(router, effect)
 
     def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
-        self.loop.defer(lambda: self._tell_transition(router, effect, number))
+        self.groups.tell(router, lambda: self._tell_transition(router, effect, number))
 
     def _tell_transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
         cause = effect.cause
@@ -669,6 +679,16 @@ class VrrpWorker:
             detail=cause.detail,
         )
         self._voice.transition(router, effect, number)
+
+    def _say(self, event: VrrpGroupTransition) -> None:
+        self._voice.event(event)
+
+    def _groups_changed(self) -> None:
+        self.loop.defer(self._publish_groups)
+
+    def _publish_groups(self) -> None:
+        for record in self.groups.records():
+            self._voice.state(record)
 
     def resumed(self, router: VirtualRouter, effect: Resumed) -> None:
         gap_s = None if effect.gap_s is None else round(effect.gap_s, 4)

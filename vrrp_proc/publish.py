@@ -18,6 +18,7 @@ from bus.messages import (
     TrackerShare,
     TransitionCause,
     Trigger,
+    VrrpGroupState,
     VrrpInstanceState,
     VrrpLowerPriorityHeard,
     VrrpPriorityChanged,
@@ -60,6 +61,11 @@ _STATES: dict[State, VrrpStateName] = {
     State.MASTER: "MASTER",
     State.FAULT: "FAULT",
 }
+
+
+def state_name(state: State) -> VrrpStateName:
+    """A state in the words of the bus."""
+    return _STATES[state]
 
 
 def bus_cause(cause: Cause) -> TransitionCause:
@@ -129,6 +135,7 @@ def state_record(router: VirtualRouter) -> VrrpInstanceState | None:
         since_wall_at=router.trailer.since_wall_at,
         transitions=router.trailer.transitions,
         cause=bus_cause(cause.cause) if cause is not None else _first_cause(router),
+        group=router.group,
         trackers=tuple(map(bus_share, core.tracking.shares)),
         held_back=hold.reason if (hold := core.hold) is not None else "",
         held_back_until_wall_at=_wall_at(hold.until_at) if hold is not None else None,
@@ -149,7 +156,7 @@ class BusVoice:
         self._publisher: Publisher | None = None
         self.context: zmq.Context[zmq.Socket[bytes]] | None = None
         """From ``open`` to ``close``."""
-        self._records: dict[str, VrrpInstanceState] = {}
+        self._records: dict[str, VrrpInstanceState | VrrpGroupState] = {}
         self._early: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self._epoch: int | None = None
         self._pumping = False
@@ -189,7 +196,7 @@ class BusVoice:
             self._publisher.announce(epoch)
             self.pump()
 
-    def state(self, record: VrrpInstanceState) -> None:
+    def state(self, record: VrrpInstanceState | VrrpGroupState) -> None:
         if self._records.get(record.key) == record:
             return
         self._records[record.key] = record
@@ -197,9 +204,10 @@ class BusVoice:
             self._publisher.set_state(record)
             self.pump()
 
-    def gone(self, instance: str) -> None:
-        if self._records.pop(instance, None) is not None and self._publisher is not None:
-            self._publisher.delete_state("s.vrrp", instance)
+    def gone(self, key: str) -> None:
+        """``key`` of a record: the name of an instance, or ``group:`` and the name of a sync group."""
+        if self._records.pop(key, None) is not None and self._publisher is not None:
+            self._publisher.delete_state("s.vrrp", key)
             self.pump()
 
     def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:

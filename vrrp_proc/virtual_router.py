@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from keepalived_conf.model import GlobalDefs, IpAddress, VirtualAddress, VrrpInstance
@@ -39,6 +40,7 @@ from vrrp_proc.events import (
     AdvertNotSent,
     AdvertReceived,
     Event,
+    GroupSays,
     InterfaceDown,
     InterfaceUp,
     LocalAddressChanged,
@@ -49,6 +51,7 @@ from vrrp_proc.events import (
     Startup,
     TrackersChanged,
 )
+from vrrp_proc.group_shell import Groups
 from vrrp_proc.handover import Hold
 from vrrp_proc.instance import Instance
 from vrrp_proc.links import LinkTable
@@ -79,6 +82,7 @@ class Host(Protocol):
     ledger: Ledger
     work: AddressWork
     globals: GlobalDefs
+    groups: Groups
 
     @property
     def maintenance(self) -> Holds: ...
@@ -145,6 +149,8 @@ class VirtualRouter:
         self.record: ResumeRecord | None = None
         self.trailer = Trailer()
         self.cause: Transition | Resumed | None = None
+        self.group = ""
+        """Its vrrp_sync_group; empty: none."""
         self.removed = False
         """Not configured any more."""
         self.entry: Entry | None = None
@@ -219,6 +225,7 @@ class VirtualRouter:
             ifindex=self._place.ifindex or 0,
             link_up=self._place.usable,
         )
+        self.core.join(self.group)
         self.core.start_held(self._host.maintenance.hold_of(self.name))
         self.core.handle(TrackersChanged(tracking=self._host.tracking(self.name)), boottime())
         heard = [
@@ -227,7 +234,7 @@ class VirtualRouter:
         self.feed(Startup(plan=resume(record, boottime(), heard, blind, config)))
         if not self.trailer.since_wall_at and self.core.since_at:
             since_wall_at = time.time() - boottime() + self.core.since_at
-            self.trailer = Trailer(self.trailer.transitions, since_wall_at, self.trailer.suspended_s)
+            self.trailer = replace(self.trailer, since_wall_at=since_wall_at)
         if record is not None:
             # Its undo bytes are in the box already: the first advert does not wait for new ones.
             self._prepare_addresses()
@@ -253,6 +260,17 @@ class VirtualRouter:
             self._tell_place(place)
             tracking = self._host.tracking(self.name)
             self.feed(Reconfigured(config=self.config, generation=generation, tracking=tracking))
+
+    def join_group(self, group: str) -> None:
+        """The vrrp_sync_group that decides for it from now on; empty: none."""
+        before, self.group = self.group, group
+        if self.core is None or group == before:
+            return
+        self.core.join(group)
+        if not group and self.core.state is not State.MASTER:
+            self.feed(GroupSays(group=before, state=State.BACKUP))  # nobody else's faults any more
+        else:
+            self._settle([])
 
     def stop(self, detail: str, hand_over_s: float = 0.0) -> None:
         """Give the mastership back and take the addresses off; done when ``quiet``. With ``hand_over_s`` they
@@ -465,6 +483,7 @@ class VirtualRouter:
         if self.core.state is State.MASTER:
             slack_s = min(COALESCE_S, self.core.config.advert_int_cs / 100 / 100)
         self._host.loop.arm(self._timer, self.core.next_deadline(), slack_s)
+        self._host.groups.fed(self)
 
     def _perform(self, effects: list[Effect]) -> None:
         if not effects:
@@ -473,16 +492,15 @@ class VirtualRouter:
         number = self.trailer.transitions
         changes = sum(isinstance(effect, Transition) for effect in effects)
         if changes:  # counted before the record of them is written
-            self.trailer = Trailer(number + changes, time.time(), host.suspended_s())
+            group_number = host.groups.next_number(self)
+            self.trailer = Trailer(number + changes, time.time(), host.suspended_s(), group_number)
         for effect in effects:
             match effect:
                 case SendAdvert():
                     self._send(effect.priority)
                 case SaveRecord():
                     self.record = effect.record
-                    trailer = Trailer(
-                        self.trailer.transitions, self.trailer.since_wall_at, host.suspended_s()
-                    )
+                    trailer = replace(self.trailer, suspended_s=host.suspended_s())
                     host.ledger.save(self.slot, effect.record, effect.fence, trailer)
                 case InstallAddresses():
                     host.work.install(self, effect.addresses, effect.ticket)

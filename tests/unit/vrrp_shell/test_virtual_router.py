@@ -12,6 +12,7 @@ from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance
 from vrrp_proc import flight, packet, virtual_router
 from vrrp_proc.boxes import Ledger
 from vrrp_proc.effects import State
+from vrrp_proc.group_shell import Groups
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop
 from vrrp_proc.netlink import IFF_RUNNING, IFF_UP, AddressEvent, LinkEvent
@@ -73,6 +74,7 @@ class NobodyHeld:
 class FakeHost:
     def __init__(self) -> None:
         self.maintenance = NobodyHeld()
+        self.groups = Groups(lambda tell: tell(), lambda _said: None, lambda: None, lambda *_a, **_f: None)
         self.now = 1000.0
         self.loop = Loop(lambda: self.now)
         self.links = LinkTable()
