@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from supervisor.loader import Loaded
 
-_VERBS = ("status", "events", "step-down", "resume", "restart", "reload", "stop", "fence", "log-level")
+_VERBS = (
+    "status", "events", "explain", "step-down", "resume", "restart", "reload", "stop", "fence", "log-level",
+)  # fmt: skip
 EXIT_USAGE, EXIT_CONFIG, EXIT_NO_CONFIG, EXIT_SOFTWARE = 1, 2, 6, 70
 _CLONE_NEWNET = 0x40000000
 """setns(2): the descriptor must be of a network namespace."""
@@ -106,6 +108,12 @@ def _arguments(verb: str, argv: list[str]) -> argparse.Namespace:
         words.add_argument("worker", choices=("bus", "script", "ipvs", "checker", "vrrp"))
     if verb == "reload":
         words.add_argument("--wait", action="store_true", help="wait for the result; exit 1 when refused")
+    if verb == "explain":
+        words.add_argument("instance", help="name of a vrrp_instance")
+        words.add_argument("--json", action="store_true", help="one JSON object")
+        words.add_argument(
+            "--last", type=int, default=5, metavar="N", help="how many transitions (default 5)"
+        )
     if verb == "log-level":
         words.add_argument("level", choices=("debug", "info", "warning", "error"))
     return words.parse_args(argv)
@@ -129,6 +137,10 @@ def _verb(verb: str, argv: list[str]) -> int:
         return check(run_dir, expect=given.expect, instances=given.instance or ())
     if verb == "status" and (given.expect or given.instance):
         raise UsageError("status: --expect and --instance go with --check")
+    if verb == "explain":
+        from supervisor import explain_cli
+
+        return explain_cli.run(run_dir, given.instance, as_json=given.json, last=max(1, given.last))
     if verb == "fence":
         return janitor.fence(run_dir)
     path = run_dir / "operator.sock"

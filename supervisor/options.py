@@ -82,6 +82,7 @@ HELP = """\
 usage: pykeepalived [options]             run the daemon with keepalived's options
        pykeepalived status [--json]       processes, instances, services, and the age of each record
        pykeepalived status --check [--expect MASTER|BACKUP] [--instance NAME]   as a monitoring plugin
+       pykeepalived explain INSTANCE [--json] [--last N]      why it is in its state, and how it came there
        pykeepalived events [--since N] [--topic T] [--json]
        pykeepalived step-down INSTANCE|GROUP|--all [--reason R] [--for T]       hand over and be held back
        pykeepalived resume INSTANCE|GROUP|--all

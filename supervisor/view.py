@@ -100,7 +100,7 @@ def _status_text(
     now: float,
 ) -> Iterable[str]:
     yield (
-        f"pykeepalived {answer['version']}, pid {answer['pid']}, up {_span(answer['uptime_s'])}"
+        f"pykeepalived {answer['version']}, pid {answer['pid']}, up {span(answer['uptime_s'])}"
         f", generation {answer['generation']}, {answer['config']}"
     )
     reload = answer["reload"]
@@ -116,9 +116,9 @@ def _status_text(
                 row["role"],
                 str(row["pid"] or "-"),
                 row["state"],
-                _span(row["for_s"]),
+                span(row["for_s"]),
                 str(row["restarts"]),
-                _span(row["heartbeat_age_s"]),
+                span(row["heartbeat_age_s"]),
                 row["last_exit"] or "-",
             ]
             for row in answer["processes"]
@@ -135,7 +135,7 @@ def _status_text(
             lambda m: [
                 m.instance,
                 m.state,
-                _span(now - m.since_at),
+                span(now - m.since_at),
                 str(m.priority),
                 str(m.master_address or "-"),
                 " ".join(str(address) for address in m.addresses) or "-",
@@ -149,9 +149,9 @@ def _status_text(
                 m.tracker_kind,
                 m.name,
                 _tracked(m),
-                _span(now - m.since_at),
-                _span(m.interval_s) if m.interval_s else "change",
-                _span(now - m.last_at) if m.last_at is not None else "-",
+                span(now - m.since_at),
+                span(m.interval_s) if m.interval_s else "change",
+                span(now - m.last_at) if m.last_at is not None else "-",
                 m.last_result or "-",
             ],
         ),
@@ -177,7 +177,7 @@ def _status_text(
                 "yes" if m.alive else "NO",
                 str(m.weight),
                 "yes" if m.in_kernel else "no",
-                _span(now - m.since_at),
+                span(now - m.since_at),
                 m.reason or "-",
             ],
         ),
@@ -189,8 +189,8 @@ def _status_text(
                 m.check_kind,
                 m.real_server,
                 {True: "yes", False: "NO", None: "?"}[m.up],
-                _span(now - m.since_at),
-                _span(max(0.0, m.next_check_at - now)) if m.next_check_at else "-",
+                span(now - m.since_at),
+                span(max(0.0, m.next_check_at - now)) if m.next_check_at else "-",
                 m.last_result or "-",
             ],
         ),
@@ -227,10 +227,10 @@ def _held(state: messages.VrrpInstanceState) -> str:
 
 
 def _age(record: Record, silent_s: float | None, now: float) -> str:
-    age = _span(record.age_s(now))
+    age = span(record.age_s(now))
     if silent_s is None:
         return f"{age} (owner not heard)"
-    return f"{age} (owner silent {_span(silent_s)})" if silent_s > 3.0 else age
+    return f"{age} (owner silent {span(silent_s)})" if silent_s > 3.0 else age
 
 
 def _table(head: list[str], rows: list[list[str]]) -> Iterable[str]:
@@ -239,7 +239,7 @@ def _table(head: list[str], rows: list[list[str]]) -> Iterable[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _span(seconds: float | None) -> str:
+def span(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds < 10:

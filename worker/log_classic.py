@@ -145,7 +145,7 @@ def _link(of: _Fields) -> Iterable[str]:
 # --- scripts ------------------------------------------------------------------------------------------
 
 _STATUS = re.compile(r"exit status (\d+)")
-_SIGNAL = re.compile(r"killed by (?:SIG)?(\w+)")
+_TIMED_OUT = re.compile(r"(no|did not) end within")
 
 
 def _tracker_good(of: _Fields) -> Iterable[str] | None:
@@ -159,7 +159,7 @@ def _tracker_bad(of: _Fields) -> Iterable[str] | None:
     status = _STATUS.search(reason)
     if status:
         return [f"VRRP_Script({of['name']}) failed (exited with status {status[1]})"]
-    if "no end within" in reason:
+    if _TIMED_OUT.search(reason):
         return [f"VRRP_Script({of['name']}) timed_out"]
     return [f"VRRP_Script({of['name']}) failed ({reason})"]
 
@@ -245,10 +245,11 @@ TABLE: dict[str, Callable[[_Fields], Iterable[str] | None]] = {
     "process.died": _child_died,
     "reload.started": lambda _: ["Reloading ..."],
     "reload.applied": lambda _: ["Reload complete"],
-    "config.finding": lambda of: [str(of["text"])],
+    "config.finding": lambda of: [str(of["text"]).splitlines()[0]],
     "vrrp.transition": _transition,
     "vrrp.lower_priority_heard": _lower_heard,
     "vrrp.priority": _priority_changed,
+    "vrrp.tracker": lambda _: [],
     "vrrp.group_transition": _group,
     "vrrp.link": _link,
     "tracker.good": _tracker_good,

@@ -83,7 +83,7 @@ AS_KEEPALIVED: list[tuple[dict[str, Any], list[str], list[str]]] = [
     (record("vrrp.link", interface="e1", up=True), ["Netlink reports e1 up"], []),
     (tracker("good", reason="exit status 0"), ["VRRP_Script(chk) succeeded"], []),
     (tracker("bad", reason="exit status 1"), ["VRRP_Script(chk) failed (exited with status 1)"], []),
-    (tracker("bad", reason="no end within 1 s"), ["VRRP_Script(chk) timed_out"], []),
+    (tracker("bad", reason="did not end within 1 s"), ["VRRP_Script(chk) timed_out"], []),
     (tracker("result", reason="exit status 1", failures=1, successes=0),
      ["Script `chk` now returning 1"], []),
     (record("supervisor.starting", "supervisor", version="0.1.0", config="/etc/k.conf", run_dir="/run/x"),
