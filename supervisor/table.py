@@ -36,7 +36,8 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "ipvs": ("NET_ADMIN",),
     "script": ("SETUID", "SETGID", "KILL"),
 }
-OOM_SCORE = {"supervisor": -1000, "vrrp": -900, "ipvs": -500, "bus": 0, "checker": 500, "script": 500}
+OOM_SCORE = {"supervisor": -1000, "vrrp": -900, "ipvs": -500, "bus": 0, "checker": 500, "script": 0}
+"""Programs that the script worker starts have its score, and are not what should go first."""
 BOXED = ("vrrp", "checker", "script")
 """Roles that resume from a black box. ipvs resumes from the kernel's table and a ledger of its own."""
 

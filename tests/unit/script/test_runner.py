@@ -33,14 +33,14 @@ _OF_THE_C_LIBRARY = 0x180000000
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts programs as others")
 
 
-def run_async(body: Callable[[], Awaitable[None]]) -> None:
+def run_async(body: Callable[[], Awaitable[None]], within_s: float = 60.0) -> None:
     """On the loop that workers run on; no descriptor, process or thread of ours is left after it."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as first:
         first.run(asyncio.sleep(0))  # the first loop of a process opens what all of them use
     before = set(os.listdir("/proc/self/fd"))
 
     async def bounded() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(within_s):
             await body()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
@@ -103,6 +103,24 @@ class Told:
         self.late: list[Job] = []
         self.ended: list[tuple[Job, Result]] = []
 
+    def job(
+        self,
+        *command: str,
+        key: str = "VI_1",
+        timeout_s: float | None = None,
+        who: Identity = OURSELVES,
+        arguments: tuple[str, ...] = (),
+        umask: int = 0o177,
+    ) -> Job:
+        return Job(
+            key=key,
+            purpose=f"test {key}",
+            program=Program(command=command, identity=who, umask=umask),
+            arguments=arguments,
+            asked_at=boottime(),
+            timeout_s=timeout_s,
+        )
+
     def run(
         self,
         *command: str,
@@ -112,14 +130,7 @@ class Told:
         arguments: tuple[str, ...] = (),
         umask: int = 0o177,
     ) -> Job:
-        job = Job(
-            key=key,
-            purpose=f"test {key}",
-            program=Program(command=command, identity=who, umask=umask),
-            arguments=arguments,
-            asked_at=boottime(),
-            timeout_s=timeout_s,
-        )
+        job = self.job(*command, key=key, timeout_s=timeout_s, who=who, arguments=arguments, umask=umask)
         self.runner.submit(
             job,
             on_started=self.started.append,
@@ -148,12 +159,18 @@ async def told(*, concurrent: int = 64, waiting_per_key: int = 1000) -> AsyncIte
         made.runner.close()
 
 
-def single(body: Callable[[Told], Awaitable[None]], **settings: int) -> None:
+def single(
+    body: Callable[[Told], Awaitable[None]],
+    *,
+    concurrent: int = 64,
+    waiting_per_key: int = 1000,
+    within_s: float = 60.0,
+) -> None:
     async def whole() -> None:
-        async with told(**settings) as made:
+        async with told(concurrent=concurrent, waiting_per_key=waiting_per_key) as made:
             await body(made)
 
-    run_async(whole)
+    run_async(whole, within_s)
 
 
 def alive(pid: int) -> bool:
