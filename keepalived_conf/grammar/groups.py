@@ -23,10 +23,14 @@ from keepalived_conf.grammar.vrrp_forms import MEMBERS
 from keepalived_conf.model import GarpGroup, SyncGroup, TrackGroup
 
 
-def _names(path: str, field: str, help_: str, since: str = "") -> Keyword:
+def _members(path: str, field: str, help_: str) -> Keyword:
     name = path.rpartition(".")[2]
     row = opens(name, block_of(path, entry=MEMBERS), help_, worker="vrrp", stops_when_bare=False)
-    return dataclasses.replace(later(row, since=since), field=field)
+    return dataclasses.replace(row, field=field)
+
+
+def _names(path: str, field: str, help_: str, since: str = "") -> Keyword:
+    return later(_members(path, field, help_), since=since)
 
 
 _WEIGHTS = flag_row("sync_group_tracking_weight", "Weights of trackers of the members count", worker="vrrp")
@@ -34,22 +38,20 @@ _WEIGHTS = flag_row("sync_group_tracking_weight", "Weights of trackers of the me
 VRRP_SYNC_GROUP = block_of(
     "vrrp_sync_group",
     (
-        _names("vrrp_sync_group.group", "members", "Names of the instances that change state together"),
+        _members("vrrp_sync_group.group", "members", "Names of the instances that change state together"),
         *track_rows("vrrp_sync_group", "the group"),
         *(
             notify_row(name, group=True)
             for name in ("notify_backup", "notify_master", "notify_fault", "notify_stop", "notify")
         ),
         smtp_alert_row(),
-        later(_WEIGHTS, since="2.0.0"),
-        later(
-            dataclasses.replace(
-                _WEIGHTS,
-                name="global_tracking",
-                alias_of="sync_group_tracking_weight",
-                deprecated="write the trackers in the group, and sync_group_tracking_weight",
-                deprecated_class=KeepalivedClass.GENERAL_ERROR,
-            ),
+        dataclasses.replace(_WEIGHTS, since="2.0.0"),
+        dataclasses.replace(
+            _WEIGHTS,
+            name="global_tracking",
+            alias_of="sync_group_tracking_weight",
+            deprecated="write the trackers in the group, and sync_group_tracking_weight",
+            deprecated_class=KeepalivedClass.GENERAL_ERROR,
             since="1.2.3",
         ),
         later(
@@ -99,9 +101,9 @@ TRACK_GROUP = block_of(
 )
 
 
-def _root(name: str, block: Block, help_: str, *, field: str, since: str = "", reason: str = "") -> Keyword:
+def _root(name: str, block: Block, help_: str, *, field: str, since: str = "") -> Keyword:
     row = opens(name, block, help_, worker="vrrp", stops_when_bare=False)
-    return dataclasses.replace(later(row, since=since, reason=reason), field=field)
+    return dataclasses.replace(later(row, since=since), field=field)
 
 
 ROOT_ROWS: tuple[Keyword, ...] = (
@@ -112,13 +114,16 @@ ROOT_ROWS: tuple[Keyword, ...] = (
         field="track_groups",
         since="2.0.3",
     ),
-    _root(
-        "vrrp_sync_group",
-        VRRP_SYNC_GROUP,
-        "Instances that change state together",
+    dataclasses.replace(
+        opens(
+            "vrrp_sync_group",
+            VRRP_SYNC_GROUP,
+            "Instances that change state together",
+            worker="vrrp",
+            stops_when_bare=False,
+        ),
         field="sync_groups",
         since="0.6.1",
-        reason="instances change state each on their own",
     ),
     _root(
         "garp_group",

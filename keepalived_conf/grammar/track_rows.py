@@ -88,7 +88,11 @@ _TRACKED: tuple[tuple[str, TrackForm, str, str, str, str], ...] = (
 _GROUPS_SINCE = {"track_interface": "2.0.0", "track_script": "2.0.0", "track_file": "2.0.0"}
 
 
-def _ways(form: TrackForm, default: str) -> tuple[Keyword, ...]:
+_FOLLOWED = {"vrrp_sync_group": ("track_interface", "track_script", "track_file", "track_process")}
+"""Block -> what it follows really."""
+
+
+def _ways(form: TrackForm, default: str, effect: Effect) -> tuple[Keyword, ...]:
     rows = (
         Keyword(
             name="weight",
@@ -97,7 +101,7 @@ def _ways(form: TrackForm, default: str) -> tuple[Keyword, ...]:
             high=form.limit if form.cut_at is None else form.cut_at + 1,
             default="0" if default == "weight 0" else f"weight {default}",
             worker="vrrp",
-            effect=Effect.PARSED,
+            effect=effect,
             help="What the priority is changed by; 0: fault instead",
         ),
         Keyword(
@@ -107,7 +111,7 @@ def _ways(form: TrackForm, default: str) -> tuple[Keyword, ...]:
             default="off" if not form.noreverse else f"setting {default}",
             since="2.0.18",
             worker="vrrp",
-            effect=Effect.PARSED,
+            effect=effect,
             help="Good and bad change places; behind the weight",
         ),
     )
@@ -125,15 +129,20 @@ def track_rows(block: str, who: str) -> tuple[Keyword, ...]:
     """The five track_* rows of ``vrrp_instance`` or ``vrrp_sync_group``. ``who`` follows the trackers."""
     found = []
     for name, form, what, default, since, short in _TRACKED:
+        followed = name in _FOLLOWED.get(block, ())
+        effect = Effect.ACTIVE if followed else Effect.PARSED
         row = opens(
             name,
-            block_of(f"{block}.{name}", _ways(form, default), entry=form),
+            block_of(f"{block}.{name}", _ways(form, default, effect), entry=form),
             f"{what} that {who} follows, one on each line",
             worker="vrrp",
         )
         if block == "vrrp_sync_group":
             since = _GROUPS_SINCE.get(name, "")
-        found.append(later(row, since=since, reason=f"{who} does not follow these {short}"))
+        if followed:
+            found.append(dataclasses.replace(row, since=since))
+        else:
+            found.append(later(row, since=since, reason=f"{who} does not follow these {short}"))
     return tuple(found)
 
 
