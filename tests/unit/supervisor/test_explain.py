@@ -137,6 +137,9 @@ def test_a_group_is_explained_by_the_member_that_decided() -> None:
     moment = one(transition("MASTER", "FAULT", "reload", "fault, sync group"), heard(group, AT - 0.001))
     assert moment.kind == "link"
     assert "sync group G1, VI_2 decided: interface e1 is down" in moment.why
+    itself = heard(replace(group, decided_by="VI_1"), AT - 0.001)
+    assert "sync group" not in one(CAUSES["script"], itself).why
+    assert one(CAUSES["script"], heard(group, AT - 60)).kind == "script"
 
 
 def test_lateness_is_told_when_it_counts() -> None:
