@@ -26,6 +26,7 @@ from script_proc.board import Board, Tracker
 from script_proc.capabilities import required_capabilities
 from script_proc.files import FileTrackers
 from script_proc.notifier import STREAMS, Notifier, scripts_of
+from script_proc.procs import ProcessTrackers
 from script_proc.program import Program
 from script_proc.runner import Runner, use_signals_for_children
 from script_proc.scripts import TrackedScripts, trackers_of
@@ -97,6 +98,7 @@ class ScriptWorker(AioWorker):
             runner=self.runner, board=self.board, draw=random.SystemRandom().random, log=self.log
         )
         self.files = FileTrackers(self._file_value, self.log)
+        self.processes = ProcessTrackers(self._process_value, self.log)
         self.notifier = Notifier(self.ctx, publish=self._say)
 
     def _open_box(self) -> BlackBox | None:
@@ -124,7 +126,7 @@ class ScriptWorker(AioWorker):
         for result in await asyncio.gather(ends, return_exceptions=True):
             if isinstance(result, BaseException):
                 self.log.error("script.fault", what="stop", reason=str(result))
-        for close in (self.files.close, self.runner.close):
+        for close in (self.files.close, self.processes.close, self.runner.close):
             with contextlib.suppress(Exception):
                 close()
         self._pump()
@@ -190,6 +192,12 @@ class ScriptWorker(AioWorker):
             first_start=self.board.first_start,
             held=self.board.values("file"),
             umask=wanted.globals.umask,
+        )
+        self.processes.apply(
+            wanted.processes,
+            held=self.board.values("process"),
+            receive_bytes=wanted.globals.process_monitor_rcv_bufs_bytes,
+            force=wanted.globals.process_monitor_rcv_bufs_force,
         )
         await self.notifier.apply(wanted, now)
         self._listen(wanted)

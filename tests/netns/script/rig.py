@@ -117,8 +117,8 @@ class Rig:
         end = time.monotonic() + for_s
         self.until(lambda: time.monotonic() >= end, for_s + 30)
 
-    def states(self, name: str, kind: str = "script") -> Iterator[TrackerState]:
-        for change in self.heard:
+    def states(self, name: str, kind: str = "script", since: int = 0) -> Iterator[TrackerState]:
+        for change in self.heard[since:]:
             if (
                 isinstance(change, Change)
                 and isinstance(change.message, TrackerState)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus.envelope import Begin, Change, End
+from keepalived_conf.model import GlobalDefs, InitFile, ScriptSlice, TrackFile, TrackProcess
 from tests.netns.script.rig import Rig, Script, slice_of
 from tests.unit.script.builders import vrrp_script
 from worker.control import Applied, Epoch, Heartbeat, Hello, Prepared, Ready, Refused
@@ -102,6 +103,7 @@ def test_a_script_that_hangs_is_bad_and_never_runs_twice(
     rig.until(lambda: rig.value("s") == 1)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_nothing_changes(rig: Rig, tmp_path: Path) -> None:
     """50 kills in the middle of runs while scripts flip: no wrong value, values held, no two runs at once."""
     scripts = {name: Script(tmp_path, name, ALONE) for name in ("steady", "dead", "flips")}
@@ -199,6 +201,34 @@ def test_what_cannot_be_run_is_not_known_until_it_can(rig: Rig, tmp_path: Path) 
     rig.until(lambda: rig.value("s") == 1)
     script.path.rename(tmp_path / "away")
     rig.until(lambda: rig.value("s") == 0)
+
+
+def test_files_and_processes_are_told_and_held_over_a_kill(rig: Rig, tmp_path: Path) -> None:
+    number, watched = tmp_path / "number", "pyka-no-such-process"
+    number.write_text("12\n")
+    wanted = ScriptSlice(
+        globals=GlobalDefs(),
+        files=(
+            TrackFile(name="n", file=str(number)),
+            TrackFile(name="made", file=str(tmp_path / "made"), init_file=InitFile(value=5)),
+        ),
+        processes=(TrackProcess(name="p", process=(watched,)),),
+    )
+    rig.start(wanted)
+    rig.until(lambda: rig.value("n", "file") == 12 and rig.value("made", "file") == 5)
+    rig.until(lambda: rig.value("p", "process") == 0)
+    (tmp_path / "made").write_text("6")
+    rig.until(lambda: rig.value("made", "file") == 6)
+    heard = len(rig.heard)
+    rig.workers[-1].kill()
+    number.write_text("-3\n")
+    rig.start(wanted)
+    rig.until(lambda: rig.value("n", "file") == -3 and rig.changes(heard))
+    values = [state.value for kind in ("n", "made") for state in rig.states(kind, "file", heard)]
+    assert values
+    assert None not in values
+    assert rig.value("made", "file") == 6, "init_file counts at the start of the daemon only"
+    assert [(c.name, c.value, c.before) for c in rig.changes(heard)] == [("n", -3, 12)]
 
 
 def test_a_slice_that_cannot_be_read_is_refused(rig: Rig, tmp_path: Path) -> None:
