@@ -20,6 +20,9 @@ from typing import Any
 from keepalived_conf.model import VrrpInstance
 from tests.sim.core import Core
 
+LONGEST_WAIT_S = 5.0
+"""For the first result of a tracker without an interval."""
+
 
 class InvariantError(AssertionError):
     """An invariant does not hold; the text carries the history."""
@@ -164,6 +167,12 @@ class Node:
         """It was killed while announcing."""
         self.announced: dict[str, int] = {}
         """Frames by kind, all lives."""
+        self.follows: tuple[Any, ...] = ()
+        """Trackers of this node (``tracking.Follow``)."""
+        self.values: dict[str, int | None] = {}
+        """What they find, by key; the last of it outlives the worker."""
+        self.told: dict[str, int | None] = {}
+        """As the worker knows it."""
         lan.nodes.append(self)
 
     # --- worker's life ------------------------------------------------------------------------
@@ -186,6 +195,7 @@ class Node:
         self.blind = False
         self.sockets_kept = True
         self.instance = self.make_instance()
+        self.tell_trackers(always=True)
         self.perform(self.instance.handle(core.events.Startup(plan=plan), now))
         self.arm()
 
@@ -246,6 +256,19 @@ class Node:
         self.asked_to_stop = True
         self.feed(self.lan.core.events.Shutdown())
 
+    def flip(self, key: str, value: int | None) -> None:
+        """A tracker finds something else."""
+        self.note(f"{key} is {value}")
+        self.values[key] = value
+        self.tell_trackers()
+
+    def tell_trackers(self, *, always: bool = False) -> None:
+        if self.instance is None or self.stopped or (self.told == self.values and not always):
+            return
+        self.told = dict(self.values)
+        core = self.lan.core
+        self.feed(core.events.TrackersChanged(tracking=core.tracking.judge(self.follows, self.told)))
+
     def set_link(self, up: bool) -> None:
         self.note(f"link {'up' if up else 'down'}")
         self.link_up = up
@@ -289,6 +312,7 @@ class Node:
             if effects and type(effects[0]) is self.lan.core.effects.ReadPending:
                 effects = self.instance.wake(now, drained=True)
             self.perform(effects)
+        self.tell_trackers()
         self.arm()
 
     def feed(self, event: Any) -> None:
@@ -374,11 +398,13 @@ class Node:
     def _send(self, priority: int) -> None:
         instance = self.instance
         if priority == 0:
-            if not self.asked_to_stop:
+            if not self.asked_to_stop and not (self.faulted() and self.link_up):
                 self.lan.fail(f"{self.name} sends priority 0 though it was not stopped")
         else:
             if instance.state.value != "MASTER":
                 self.lan.fail(f"{self.name} advertises in state {instance.state}")
+            if priority != self.priority:
+                self.lan.fail(f"{self.name} advertises priority {priority}, it has {self.priority}")
             for arrived_at, source, advert in self.queue:
                 waited_s = self.lan.now - arrived_at
                 if waited_s > self.config.advert_int_cs / 100 and self._beaten_by(source, advert):
@@ -404,8 +430,45 @@ class Node:
         )
 
     def _beaten_by(self, source: Node, advert: Any) -> bool:
-        own = (self.config.priority, int(self.address))
+        own = (self.priority, int(self.address))
         return advert.priority > 0 and (advert.priority, int(source.address)) > own
+
+    # --- trackers, by the rules and not by the code under test ----------------------------------
+
+    @property
+    def priority(self) -> int:
+        """Effective priority by what the worker was told."""
+        if self.config.priority == 255:
+            return 255
+        added = 0
+        for one in self.follows:
+            value = self.told.get(one.key)
+            sign = -1 if one.reverse else 1
+            if value is None or one.weight == 0:
+                continue
+            if one.kind == "file":
+                product = sign * one.weight * value
+                added += min(253, product) if product > -254 else 0
+            elif bool(value) == (one.weight > 0):
+                added += sign * one.weight
+        return max(1, min(254, self.config.priority + added))
+
+    def faulted(self) -> bool:
+        """A tracker says that this node cannot take part."""
+        for one in self.follows:
+            value = self.told.get(one.key)
+            if value is None:
+                continue
+            if one.kind == "file" and one.weight:
+                if (-1 if one.reverse else 1) * one.weight * value <= -254:
+                    return True
+            elif one.weight == 0 and (bool(value) == one.reverse) != (one.kind == "file"):
+                return True
+        return False
+
+    def unknown(self) -> bool:
+        """A tracker that could be a fault has not spoken."""
+        return any(one.weight == 0 and self.told.get(one.key) is None for one in self.follows)
 
     # --- observers ----------------------------------------------------------------------------
 
@@ -421,11 +484,24 @@ class Node:
             return
         if self.addresses and instance.record_state.name in ("INIT", "BACKUP", "FAULT"):
             self.lan.fail(f"{self.name} holds addresses as {instance.record_state.name}")
+        self._check_trackers(instance)
         if instance.state.value == "MASTER" and self.last_advert_at is not None:
             interval_s = self.config.advert_int_cs / 100
             since = max(self.last_advert_at, self.running_since)
             if self.lan.now - since > interval_s + 4 * self.lan.latency_s + self.late_s:
                 self.lan.fail(f"{self.name} is master and silent for {self.lan.now - since:.4f} s")
+
+    def _check_trackers(self, instance: Any) -> None:
+        state = instance.state.value
+        if state == "INIT":
+            waited_s = self.lan.now - self.running_since
+            late_s = 4 * self.lan.latency_s + self.late_s
+            if not self.asked_to_stop and (not self.unknown() or waited_s > LONGEST_WAIT_S + late_s):
+                self.lan.fail(f"{self.name} is in INIT for {waited_s:.3f} s")
+        elif instance.priority != self.priority:
+            self.lan.fail(f"{self.name} has priority {instance.priority}, trackers make it {self.priority}")
+        elif self.faulted() and state != "FAULT":
+            self.lan.fail(f"{self.name} is {state}, a tracker says fault")
 
     def _check_order(self, effects: list[Any]) -> None:
         """Within one list: record before advert before addresses before announcements; the record of

@@ -48,7 +48,7 @@ class Plan:
 
     def skew_s(self, node: Node, interval_s: float | None = None) -> float:
         scale = self.master_interval(node, interval_s) if node.config.version == 3 else 1.0
-        return (256 - node.config.priority) / 256 * scale
+        return (256 - node.priority) / 256 * scale
 
     def settle_s(self) -> float:
         """Time in which any segment must have settled."""
@@ -64,8 +64,8 @@ class Plan:
 
     def best(self, *but: Node) -> Node:
         """Who must win among those that can (of equals, the one who does not step down for the other)."""
-        able = [n for n in self.nodes if n not in but and n.host_up and n.link_up]
-        return max(able, key=lambda n: (n.config.priority, int(n.address)))
+        able = [n for n in self.nodes if n not in but and n.host_up and n.link_up and not n.faulted()]
+        return max(able, key=lambda n: (n.priority, int(n.address)))
 
     def settled(self, winner: Node | None = None) -> Node:
         """The segment has exactly one master, it alone has the addresses, and all is quiet."""
@@ -75,7 +75,7 @@ class Plan:
         if len(masters) != 1:
             lan.fail(f"settled to {len(masters)} masters")
         master = masters[0]
-        if winner is not None and master.config.priority != winner.config.priority:
+        if winner is not None and master.priority != winner.priority:
             lan.fail(f"{master.name} is master, it should be {winner.name} or an equal")
         if master.addresses != master.wanted:
             lan.fail(f"{master.name} is master with {len(master.addresses)} addresses")
