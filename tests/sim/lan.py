@@ -171,6 +171,8 @@ class Node:
         """Trackers of this node (``tracking.Follow``)."""
         self.values: dict[str, int | None] = {}
         """What they find, by key; the last of it outlives the worker."""
+        self.fresh_at: float | None = None
+        """When the worker started, if it had nothing to resume from."""
         self.told: dict[str, int | None] = {}
         """As the worker knows it."""
         lan.nodes.append(self)
@@ -195,6 +197,7 @@ class Node:
         self.blind = False
         self.sockets_kept = True
         self.instance = self.make_instance()
+        self.fresh_at = now if plan.rule == "1" else None
         self.tell_trackers(always=True)
         self.perform(self.instance.handle(core.events.Startup(plan=plan), now))
         self.arm()
@@ -500,6 +503,9 @@ class Node:
                 self.lan.fail(f"{self.name} is in INIT for {waited_s:.3f} s")
         elif instance.priority != self.priority:
             self.lan.fail(f"{self.name} has priority {instance.priority}, trackers make it {self.priority}")
+        elif self.fresh_at is not None and self.unknown() and state != "FAULT":
+            if self.lan.now < self.fresh_at + LONGEST_WAIT_S:
+                self.lan.fail(f"{self.name} is {state} and does not know its trackers")
         elif self.faulted() and state != "FAULT":
             self.lan.fail(f"{self.name} is {state}, a tracker says fault")
 
