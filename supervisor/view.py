@@ -143,6 +143,18 @@ def _status_text(
             ],
         ),
         (
+            messages.VrrpGroupState,
+            ["GROUP", "STATE", "FOR", "MEMBERS", "DECIDED BY", "WHY"],
+            lambda m: [
+                m.group,
+                m.state,
+                span(now - m.since_at),
+                " ".join(m.members),
+                m.decided_by or "-",
+                f"{m.cause.trigger}: {m.cause.detail}".rstrip(": "),
+            ],
+        ),
+        (
             messages.TrackerState,
             ["TRACKER", "NAME", "VALUE", "FOR", "EACH", "SEEN", "LAST RESULT"],
             lambda m: [

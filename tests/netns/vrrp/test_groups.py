@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bus.envelope import Change
+from bus.messages import VrrpGroupState, VrrpGroupTransition, VrrpInstanceState, VrrpTransition
 from keepalived_conf.model import SyncGroup, TrackRef, VrrpInstance
 from tests.lab import Lab
 from tests.lab.system import wait_until
 from tests.netns.vrrp.conftest import MakeWorker
 from tests.netns.vrrp.harness import Worker, instance
+from tests.netns.vrrp.test_bus import Ingress
 from worker.control import Applied
 
 V4, V6 = "192.0.2.100", "fd00:100::1:51"
 GROUP = SyncGroup(name="VG", members=("V4", "V6"))
+
+
+@pytest.fixture
+def ingress(lab: Lab) -> Iterator[Ingress]:
+    made = Ingress(f"ipc://{lab.dir}/in.vrrp")
+    yield made
+    made.close()
 
 
 def pair(priority: int, **of_v4: Any) -> tuple[VrrpInstance, VrrpInstance]:
@@ -126,3 +137,36 @@ def test_a_member_that_a_reload_adds_comes_along(lab: Lab, two: tuple[Worker, Wo
     wait_until(lambda: "192.0.2.103" in lab.addresses("n1"), 5, "the new member is master with the others")
     time.sleep(0.3)
     assert not [event for event in watch.take() if V4 in str(event) or V6 in str(event)]
+
+
+def test_the_group_is_told_before_its_members_and_counted_over_a_restart(
+    lab: Lab, worker: MakeWorker, ingress: Ingress
+) -> None:
+    first, second = pair(100)
+    made = grouped(worker("n1", replace(first, track_interface=()), second)).start()
+    said = [e.message for e in ingress.listen(3) if isinstance(e, Change)]
+    told = [m for m in said if isinstance(m, VrrpGroupTransition | VrrpTransition)]
+    assert [_short(m) for m in told] == [
+        "VG BACKUP 1", "V4 BACKUP 1", "V6 BACKUP 1", "VG MASTER 2", "V4 MASTER 2", "V6 MASTER 2",
+    ]  # fmt: skip
+    state = [m for m in said if isinstance(m, VrrpGroupState)][-1]
+    assert (state.state, state.transitions, state.members) == ("MASTER", 2, ("V4", "V6"))
+    assert state.decided_by in ("V4", "V6")
+    assert {m.group for m in said if isinstance(m, VrrpInstanceState)} == {"VG"}
+    made.kill()
+    ingress.heard.clear()
+    made.start()
+    said = [e.message for e in ingress.listen(2) if isinstance(e, Change)]
+    assert not [m for m in said if isinstance(m, VrrpGroupTransition | VrrpTransition)]
+    state = [m for m in said if isinstance(m, VrrpGroupState)][-1]
+    assert (state.state, state.transitions, state.cause.trigger) == ("MASTER", 2, "resume")
+    ingress.heard.clear()
+    made.stop()
+    said = [e.message for e in ingress.listen(1) if isinstance(e, Change)]
+    told = [m for m in said if isinstance(m, VrrpGroupTransition | VrrpTransition)]
+    assert [_short(m) for m in told] == ["VG INIT 3", "V4 INIT 3", "V6 INIT 3"]
+
+
+def _short(said: VrrpGroupTransition | VrrpTransition) -> str:
+    name = said.group if isinstance(said, VrrpGroupTransition) else said.instance
+    return f"{name} {said.to_state} {said.number}"
