@@ -221,6 +221,7 @@ def datagram(what: int, *numbers: int, cpu: int = 0, number: int = 0, ack: int =
         (datagram(0, 0), []),
         (datagram(2, 5, 5, index=2), []),
     ],
+    ids=lambda one: f"{len(one)}",
 )
 def test_datagrams(data: bytes, told: list[object]) -> None:
     assert decode(data, Sequence()) == told

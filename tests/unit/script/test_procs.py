@@ -297,12 +297,14 @@ def test_a_child_counts_like_its_parent_if_it_is_one(zoo: Zoo) -> None:
 
     async def body(bench: Bench) -> None:
         parent = zoo.start()
-        bench.trackers.apply((zoo.tracked(quorum=2),))
+        bench.trackers.apply((zoo.tracked(quorum=2, quorum_max=2),))
         child, stranger = zoo.start(), zoo.start()
         kernel.tell(ProcessEvent(Cause.FORK, stranger.pid, os.getpid()))  # of none that counts
         kernel.tell(ProcessEvent(Cause.FORK, os.getpid(), parent.pid))  # has become another program
         kernel.tell(ProcessEvent(Cause.FORK, child.pid, parent.pid))
         await bench.until(1, "2 processes")
+        await asyncio.sleep(0.02)
+        assert [value for _, value, _ in bench.told] == [0, 1]
 
     play(body, lambda *_: kernel)
 
@@ -324,6 +326,33 @@ def test_after_a_loss_all_are_looked_at_and_nothing_is_told_before(zoo: Zoo) -> 
         assert [value for _, value, _ in bench.told] == [1, 0]
 
     assert play(body, lambda *_: kernel).said == ["script.process_events_lost"]
+
+
+def test_a_look_that_missed_something_again_does_not_count(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("script_proc.procs._AFTER_LOSS_S", 0.01)
+    kernel = Kernel()
+    pids = ProcessTable.pids
+    troubles = 2
+
+    def troubled(table: ProcessTable) -> list[int]:
+        nonlocal troubles
+        if not troubles:
+            return pids(table)
+        troubles -= 1
+        kernel.tell(Lost())
+        return []
+
+    async def body(bench: Bench) -> None:
+        zoo.start()
+        bench.trackers.apply((zoo.tracked(quorum_max=1),))
+        monkeypatch.setattr(ProcessTable, "pids", troubled)
+        kernel.tell(Lost())
+        zoo.start()
+        await bench.until(0, "2 processes")
+        assert [told[1:] for told in bench.told[1:]] == [(0, "2 processes, wanted: 1")]
+        assert not troubles
+
+    play(body, lambda *_: kernel)
 
 
 def test_a_child_born_while_all_are_looked_at_is_not_missed(
