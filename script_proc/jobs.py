@@ -268,11 +268,10 @@ class Jobs:
             waited_s=self._waited_s(run, now),
             ran_s=max(0.0, now - run.started_at),
         )
-        if group_left and run.phase == "ending":
+        if group_left and run.phase in ("ending", "killed"):
             run.ended = result
-            return []
-        effects: list[Effect] = [Kill(run=run)] if group_left and run.phase == "killed" else []
-        return effects + self._over(run, result, now)
+            return [Kill(run=run)] if run.phase == "killed" else []
+        return self._over(run, result, now)
 
     def group_gone(self, run: Run, now: float) -> list[Effect]:
         """The last of its process group ended."""
@@ -293,10 +292,9 @@ class Jobs:
                 run.phase = "killed"
                 if run.pid:
                     effects.append(Kill(run=run))
-                if run.ended is not None:
-                    effects += self._over(run, run.ended, now)
-                else:
-                    self._set_due(run, now + RELEASE_AFTER_S)
+                self._set_due(run, now + RELEASE_AFTER_S)
+            elif run.ended is not None:
+                effects += self._over(run, run.ended, now)
             elif run.phase == "killed":
                 why = "hangs in the kernel: it will end as soon as that lets it"
                 if not run.pid:

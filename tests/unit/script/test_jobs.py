@@ -141,11 +141,23 @@ def test_after_a_deadline_the_rest_of_the_group_goes_before_the_next_starts() ->
     jobs.submit(job(), 0.0)
     jobs.tick(1.0)
     assert jobs.exited(run, 1.1, status=None, killed_by="SIGTERM", group_left=True) == []
-    assert jobs.busy("VI_1")
-    effects = jobs.tick(2.0)
-    assert effects[0] == Kill(run=run)
+    assert jobs.tick(2.0) == [Kill(run=run)]
+    effects = jobs.group_gone(run, 2.1)
     assert only_result(effects).killed_by == "SIGTERM"
     assert len(runs(effects, Start)) == 1
+
+
+def test_others_of_a_group_that_kill_does_not_end_block_nobody() -> None:
+    jobs = Jobs(concurrent=9)
+    run = started(jobs, job(timeout_s=1.0))
+    jobs.submit(job(), 0.0)
+    jobs.tick(1.0)
+    jobs.tick(2.0)
+    assert jobs.exited(run, 2.1, status=None, killed_by="SIGKILL", group_left=True) == [Kill(run=run)]
+    effects = jobs.tick(2.0 + RELEASE_AFTER_S)
+    assert only_result(effects).killed_by == "SIGKILL"
+    assert len(runs(effects, Start)) == 1
+    assert jobs.group_gone(run, 9.0) == []
 
 
 def test_the_next_starts_as_soon_as_the_group_is_gone() -> None:
