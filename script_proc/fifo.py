@@ -25,8 +25,10 @@ from structlog.stdlib import BoundLogger
 from script_proc.book import MAX_LINES, Task
 from script_proc.desk import Desk
 from script_proc.notify import FifoPlan, Line
+from script_proc.users import DEFAULT_UMASK
 
 MODE = 0o644
+"""Before the umask of the configuration. That is 0177 by default: then only its owner may read it."""
 WANTED_BYTES = 1024 * 1024
 BATCH_BYTES = 4096
 """What one buffer of a pipe holds, and what a pipe takes whole or not at all (PIPE_BUF)."""
@@ -51,9 +53,10 @@ class FifoWriter:
         desk: Desk,
         log: BoundLogger,
         owner: tuple[int, int] | None = None,
+        umask: int = DEFAULT_UMASK,
     ) -> None:
         self.plan, self.path = plan, plan.path
-        self.owner = owner
+        self.owner, self._mode = owner, MODE & ~umask
         self.reopened = False
         """Since the last look another file was opened: whoever reads the old one hears nothing more."""
         self._desk, self._log = desk, log
@@ -153,7 +156,7 @@ class FifoWriter:
             except OSError:
                 self._desk.commit("made", self.path, False)
                 raise
-            os.chmod(self.path, MODE)
+            os.chmod(self.path, self._mode)
             if self.owner is not None:
                 self._give_away(self.owner)
         # For reading too: there is always a reader, so writing never fails, and never waits for one.

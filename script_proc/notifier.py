@@ -28,7 +28,7 @@ from script_proc.notify import FifoPlan, Line, Mail, Rules, Run, scripts_of
 from script_proc.orphans import find_orphans
 from script_proc.program import Program
 from script_proc.runner import Runner, Started
-from script_proc.users import IdentityError, identity, program_of
+from script_proc.users import DEFAULT_UMASK, IdentityError, identity, program_of
 from worker import log as logging
 from worker.clock import boottime
 from worker.context import WorkerContext
@@ -106,7 +106,13 @@ class Notifier:
         for path, plan in plans.items():
             if path not in self._writers:
                 owner = self._owner(plan, settings)
-                self._writers[path] = FifoWriter(plan, desk=self._desk, log=self.log, owner=owner)
+                self._writers[path] = FifoWriter(
+                    plan,
+                    desk=self._desk,
+                    log=self.log,
+                    owner=owner,
+                    umask=DEFAULT_UMASK if settings.umask is None else settings.umask,
+                )
                 self._writers[path].open_now(now)
 
     def _give_up_lines(self, path: str) -> None:

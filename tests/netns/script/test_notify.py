@@ -68,7 +68,7 @@ def test_lines_wait_for_a_reader_that_comes_and_goes(folder: Path) -> None:
     with NotifyLab(wanted(folder, fifo=True), folder) as lab:
         lab.start()
         lab.until((folder / "fifo").exists)
-        assert stat.S_IMODE((folder / "fifo").stat().st_mode) == 0o644
+        assert stat.S_IMODE((folder / "fifo").stat().st_mode) == 0o600
         while lab.told < events:
             lab.tell(100)
             lab.until(lambda: lab.handled == lab.told)

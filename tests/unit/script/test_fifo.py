@@ -68,11 +68,11 @@ class Life:
 
         desk.commit = counted  # type: ignore[method-assign]
 
-    def open(self, now: float = 100.0) -> FifoWriter:
+    def open(self, now: float = 100.0, umask: int = 0o177) -> FifoWriter:
         plan = FifoPlan(path=str(self.path), user=None, group=None, vrrp=True, lvs=True, script=None)
 
         async def make() -> FifoWriter:
-            return FifoWriter(plan, desk=self.desk, log=self.log)
+            return FifoWriter(plan, desk=self.desk, log=self.log, umask=umask)
 
         self.writer = self.loop.run_until_complete(make())
         self.writer.open_now(now)
@@ -284,11 +284,12 @@ def test_a_line_that_no_pipe_takes_whole_is_given_up(life: Life) -> None:
 # --- the file --------------------------------------------------------------------------------------
 
 
-def test_it_is_made_and_removed(life: Life) -> None:
-    life.open()
+@pytest.mark.parametrize(("umask", "expected"), [(0o177, 0o600), (0o022, 0o644), (0, 0o644)])
+def test_it_is_made_and_removed(life: Life, umask: int, expected: int) -> None:
+    life.open(umask=umask)
     mode = life.path.stat().st_mode
     assert stat.S_ISFIFO(mode)
-    assert stat.S_IMODE(mode) == 0o644
+    assert stat.S_IMODE(mode) == expected
     life.writer.close()
     del life.writer
     assert not life.path.exists()

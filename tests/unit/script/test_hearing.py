@@ -118,6 +118,7 @@ def test_an_event_is_told_once(bench: Bench) -> None:
 def test_a_record_that_comes_before_its_event_tells_nothing(bench: Bench) -> None:
     bench.event(move("INIT", "BACKUP", 1))
     assert bench.state("MASTER", 2) == []
+    assert bench.later(21.0) == []
     assert bench.event(move("BACKUP", "MASTER", 2)) == ['INSTANCE "V1" MASTER 100']
     assert bench.later(20 + GRACE_S) == []
     assert bench.hearing.missed == 0
