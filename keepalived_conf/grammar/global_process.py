@@ -32,14 +32,22 @@ from keepalived_conf.grammar.global_rows import (
     parsed_number,
     parsed_seconds,
 )
-from keepalived_conf.grammar.schema import GARP_DELAY_MAX_S, UINT32_MAX, Effect, Keyword, Type, block_of
+from keepalived_conf.grammar.schema import (
+    GARP_DELAY_MAX_S,
+    UINT32_MAX,
+    Effect,
+    Keyword,
+    Type,
+    block_of,
+    in_effect,
+)
 
 _SCRIPT, _FIFO = reported(SCRIPT), reported(FIFO)
 _NAMED_BY_ROLE = "processes are named pyka-ROLE, or as keepalived's when started as keepalived"
 
 NOTIFICATION_EMAIL = block_of(
     "global_defs.notification_email",
-    (parsed("EMAIL", Type.TEXT, "One recipient a word", "script", repeatable=True),),
+    (in_effect(parsed("EMAIL", Type.TEXT, "One recipient a word", "script", repeatable=True)),),
     entry=EMAILS,
 )
 
@@ -172,13 +180,15 @@ PROCESS_ROWS: tuple[Keyword, ...] = (
         since="2.1.0",
         stops_when_bare=False,
     ),
-    parsed_form(
-        "umask",
-        UMASK,
-        "Permissions that new files do not get; -u on the command line counts more",
-        "supervisor",
-        default="0177",
-        since="2.0.9",
+    in_effect(
+        parsed_form(
+            "umask",
+            UMASK,
+            "Permissions that new files do not get; -u on the command line counts more",
+            "script",
+            default="0177",
+            since="2.0.9",
+        )
     ),
     no_effect(
         parsed_number(
@@ -293,7 +303,7 @@ PROCESS_ROWS: tuple[Keyword, ...] = (
     ),
 )
 
-SCRIPT_ROWS: tuple[Keyword, ...] = (
+_SCRIPT_ROWS: tuple[Keyword, ...] = (
     _script(
         "startup_script",
         "Program run before the workers start",
@@ -371,7 +381,7 @@ SCRIPT_ROWS: tuple[Keyword, ...] = (
     _script("lvs_notify_fifo_script", "Program that reads lvs_notify_fifo", since="1.3.6", reason=""),
 )
 
-MAIL_ROWS: tuple[Keyword, ...] = (
+_MAIL_ROWS: tuple[Keyword, ...] = (
     parsed(
         "router_id",
         Type.TEXT,
@@ -430,6 +440,16 @@ MAIL_ROWS: tuple[Keyword, ...] = (
         "no_checker_emails", "Mail when a real server changes, not for each check", "script", since="2.0.0"
     ),
 )
+
+_WAIT = {
+    "use_symlink_paths",
+    "startup_script",
+    "startup_script_timeout",
+    "shutdown_script",
+    "shutdown_script_timeout",
+}
+SCRIPT_ROWS = tuple(row if row.name in _WAIT else in_effect(row) for row in _SCRIPT_ROWS)
+MAIL_ROWS = tuple(map(in_effect, _MAIL_ROWS))
 
 SNMP_ROWS: tuple[Keyword, ...] = (
     parsed(

@@ -54,7 +54,7 @@ VRRP_SYNC_GROUP = block_of(
             deprecated_class=KeepalivedClass.GENERAL_ERROR,
             since="1.2.3",
         ),
-        later(
+        dataclasses.replace(
             bool_row(
                 "notify_priority_changes",
                 "Tell changes of the members' priorities through FIFOs",

@@ -7,7 +7,7 @@ from typing import Any
 from keepalived_conf.diagnostics import KeepalivedClass, Severity
 from keepalived_conf.grammar.forms import Args, BadWordError, Shape
 from keepalived_conf.grammar.global_rows import parsed
-from keepalived_conf.grammar.schema import Keyword, Type, block_of
+from keepalived_conf.grammar.schema import Keyword, Type, block_of, in_effect
 from keepalived_conf.model import InterfaceDelay, LinkbeatInterface
 from keepalived_conf.syntax import values
 from keepalived_conf.syntax.values import BadValueError
@@ -119,14 +119,16 @@ LINKBEAT_INTERFACES = block_of(
 INTERFACE_DELAYS = block_of(
     "interface_up_down_delays",
     (
-        parsed(
-            "IF",
-            Type.INTERFACE,
-            "Interface, delay when it goes down, delay when it comes up",
-            "vrrp",
-            repeatable=True,
-            unit="s",
-            default="down 0, up 0",
+        in_effect(
+            parsed(
+                "IF",
+                Type.INTERFACE,
+                "Interface, delay when it goes down, delay when it comes up",
+                "vrrp",
+                repeatable=True,
+                unit="s",
+                default="down 0, up 0",
+            ),
         ),
     ),
     entry=DELAY,
@@ -145,17 +147,18 @@ ROOT_ROWS: tuple[Keyword, ...] = (
         since="2.0.13",
         reason="the kernel's word is taken for these interfaces",
     ),
-    parsed(
-        "interface_up_down_delays",
-        Type.BLOCK,
-        "Time a change of an interface must last before it counts",
-        "vrrp",
-        block=INTERFACE_DELAYS,
-        field="interface_delays",
-        unit="s",
-        repeatable=True,
-        optional=True,
-        reason="changes of interfaces count at once",
+    in_effect(
+        parsed(
+            "interface_up_down_delays",
+            Type.BLOCK,
+            "Time a change of an interface must last before it counts",
+            "vrrp",
+            block=INTERFACE_DELAYS,
+            field="interface_delays",
+            unit="s",
+            repeatable=True,
+            optional=True,
+        ),
     ),
 )
 """Rows of the top level that open the blocks of this module."""

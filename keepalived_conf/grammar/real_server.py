@@ -21,9 +21,6 @@ from keepalived_conf.grammar.schema import (
 )
 from keepalived_conf.model import RealServer
 
-SCRIPT_NOT_RUN = "the script is not run"
-NO_MAIL = "no mail is sent"
-
 
 def shared_rows(default: str) -> tuple[Keyword, ...]:
     """Defaults of checks that may stand in virtual_server and real_server."""
@@ -79,15 +76,11 @@ def snmp_name_row() -> Keyword:
 
 
 def smtp_alert_row(default: str) -> Keyword:
-    return but(
-        bool_row(
-            "smtp_alert",
-            "Mail when it goes down or comes back",
-            worker="checker",
-            default=f"smtp_alert_checker, smtp_alert, else {default}",
-        ),
-        effect=Effect.PARSED,
-        reason=NO_MAIL,
+    return bool_row(
+        "smtp_alert",
+        "Mail when it goes down or comes back",
+        worker="script",
+        default=f"smtp_alert_checker, smtp_alert, else {default}",
     )
 
 
@@ -101,8 +94,6 @@ def script_row(name: str, help_: str, since: str = "") -> Keyword:
         default="none",
         again="ignored",
         since=since,
-        effect=Effect.PARSED,
-        reason=SCRIPT_NOT_RUN,
     )
 
 

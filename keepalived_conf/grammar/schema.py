@@ -301,6 +301,11 @@ def _linked(row: Keyword, model: type[Any] | None) -> Keyword:
     return row
 
 
+def in_effect(row: Keyword) -> Keyword:
+    """The row of a keyword that its worker acts on."""
+    return dataclasses.replace(row, effect=Effect.ACTIVE, reason="")
+
+
 def block_of(
     path: str,
     rows: tuple[Keyword, ...] = (),

@@ -8,7 +8,7 @@ from typing import Any
 
 from keepalived_conf.grammar.common import SCRIPT
 from keepalived_conf.grammar.forms import Form
-from keepalived_conf.grammar.schema import Effect, Keyword, Type, block_of, bool_row, opens
+from keepalived_conf.grammar.schema import Effect, Keyword, Type, block_of, bool_row, in_effect, opens
 from keepalived_conf.grammar.track_forms import (
     TRACK_BFD,
     TRACK_FILE,
@@ -157,23 +157,19 @@ _STATES = {
     "notify_master_rx_lower_pri": ("2.0.6", "Program to run when a master hears an advert of lower priority"),
 }
 _GROUP_SINCE = {"notify_stop": ""}
-NOT_RUN = "the program is not run"
 
 
 def notify_row(name: str, *, group: bool = False) -> Keyword:
     since, help_ = _STATES[name]
     if group:
         since = "0.6.4" if since == "0.5.9" else _GROUP_SINCE.get(name, since)
-    return form_row(name, SCRIPT, help_, worker="script", since=since, reason=NOT_RUN, again="ignored")
+    return in_effect(form_row(name, SCRIPT, help_, worker="script", since=since, again="ignored"))
 
 
 def smtp_alert_row() -> Keyword:
-    return later(
-        bool_row(
-            "smtp_alert",
-            "Send mail when the state changes",
-            worker="script",
-            default="smtp_alert_vrrp, else smtp_alert, else off",
-        ),
-        reason="no mail is sent",
+    return bool_row(
+        "smtp_alert",
+        "Send mail when the state changes",
+        worker="script",
+        default="smtp_alert_vrrp, else smtp_alert, else off",
     )

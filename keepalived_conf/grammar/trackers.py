@@ -12,6 +12,7 @@ from keepalived_conf.grammar.schema import (
     Keyword,
     block_of,
     flag_row,
+    in_effect,
     integer_row,
     opens,
     seconds_row,
@@ -26,15 +27,16 @@ from keepalived_conf.grammar.track_forms import (
     SCRIPT_WEIGHT,
     USER,
 )
-from keepalived_conf.grammar.track_rows import NOT_RUN, form_row, later
+from keepalived_conf.grammar.track_rows import form_row, later
 from keepalived_conf.model import TrackFile, TrackProcess, VrrpScript
 
 SCRIPT_SECONDS_MAX = 4294
 QUORUM_MAX = 65535
 DELAY_MAX_S = 3600
-_SCRIPTS = "the instance does not follow these scripts"
-_FILES = "priorities and weights do not follow these files"
-_PROCESSES = "the instance does not follow these processes"
+
+
+def _all_in_effect(*rows: Keyword) -> tuple[Keyword, ...]:
+    return tuple(map(in_effect, rows))
 
 
 def _script_seconds(name: str, help_: str, *, default: str, since: str) -> Keyword:
@@ -44,7 +46,7 @@ def _script_seconds(name: str, help_: str, *, default: str, since: str) -> Keywo
 
 VRRP_SCRIPT = block_of(
     "vrrp_script",
-    (
+    _all_in_effect(
         form_row(
             "script",
             COMMAND,
@@ -52,7 +54,6 @@ VRRP_SCRIPT = block_of(
             worker="script",
             since="1.1.13",
             default="required",
-            reason=NOT_RUN,
         ),
         _script_seconds("interval", "Time between two runs", default="1", since="1.1.13"),
         _script_seconds(
@@ -108,7 +109,7 @@ def _delay(name: str, help_: str, since: str = "") -> Keyword:
 
 VRRP_TRACK_PROCESS = block_of(
     "vrrp_track_process",
-    (
+    _all_in_effect(
         form_row(
             "process",
             PROCESS,
@@ -170,7 +171,7 @@ VRRP_TRACK_PROCESS = block_of(
 
 
 def _file_rows(since: str) -> tuple[Keyword, ...]:
-    return (
+    return _all_in_effect(
         form_row(
             "file",
             FILE,
@@ -205,14 +206,11 @@ TRACK_FILE = block_of("track_file", _file_rows("2.0.0"), model=TrackFile, head=N
 VRRP_TRACK_FILE = block_of("vrrp_track_file", _file_rows("2.0.0"), model=TrackFile, head=NAME)
 
 
-def _root(name: str, block: Block, help_: str, *, field: str, since: str, reason: str) -> Keyword:
-    row = later(opens(name, block, help_, worker="script"), since=since, reason=reason)
-    return dataclasses.replace(row, field=field)
+def _root(name: str, block: Block, help_: str, *, field: str, since: str) -> Keyword:
+    return dataclasses.replace(opens(name, block, help_, worker="script"), since=since, field=field)
 
 
-_TRACK_FILE_ROW = _root(
-    "track_file", TRACK_FILE, "A number in a file", field="track_files", since="2.1.0", reason=_FILES
-)
+_TRACK_FILE_ROW = _root("track_file", TRACK_FILE, "A number in a file", field="track_files", since="2.1.0")
 
 ROOT_ROWS: tuple[Keyword, ...] = (
     _root(
@@ -221,7 +219,6 @@ ROOT_ROWS: tuple[Keyword, ...] = (
         "A program that says whether all is well",
         field="vrrp_scripts",
         since="1.1.13",
-        reason=_SCRIPTS,
     ),
     _root(
         "vrrp_track_process",
@@ -229,7 +226,6 @@ ROOT_ROWS: tuple[Keyword, ...] = (
         "Processes that must run, or must not",
         field="track_processes",
         since="2.0.11",
-        reason=_PROCESSES,
     ),
     _TRACK_FILE_ROW,
     dataclasses.replace(

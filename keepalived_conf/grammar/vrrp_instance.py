@@ -16,13 +16,13 @@ from keepalived_conf.grammar.schema import (
     bool_row,
     choice_row,
     flag_row,
+    in_effect,
     integer_row,
     opens,
     plain_row,
     seconds_row,
 )
 from keepalived_conf.grammar.track_rows import (
-    NOT_RUN,
     form_row,
     later,
     notify_row,
@@ -138,7 +138,7 @@ _LATER = (
         ),
         KeepalivedClass.GENERAL_ERROR,
     ),
-    later(
+    dataclasses.replace(
         flag_row(
             "accept",
             "Let in traffic to the addresses",
@@ -158,20 +158,21 @@ _LATER = (
         notify_row(name)
         for name in ("notify_backup", "notify_master", "notify_fault", "notify_stop", "notify")
     ),
-    form_row(
-        "notify_deleted",
-        NOTIFY_DELETED,
-        "Removal by a reload is DELETED, not a fault; a program to run then",
-        worker="script",
-        since="2.1.0",
-        default="told as a fault",
-        reason=NOT_RUN,
-        again="ignored",
-        optional=True,
+    in_effect(
+        form_row(
+            "notify_deleted",
+            NOTIFY_DELETED,
+            "Removal by a reload is DELETED, not a fault; a program to run then",
+            worker="script",
+            since="2.1.0",
+            default="told as a fault",
+            again="ignored",
+            optional=True,
+        )
     ),
     notify_row("notify_master_rx_lower_pri"),
     smtp_alert_row(),
-    later(
+    dataclasses.replace(
         bool_row(
             "notify_priority_changes",
             "Tell changes of the priority through FIFOs",

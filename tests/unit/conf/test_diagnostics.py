@@ -57,19 +57,19 @@ def test_no_suggestion_for_something_quite_different() -> None:
 
 
 def test_keywords_without_effect_are_noted_once_each() -> None:
-    result = load(instance_text('accept\nsmtp_alert\naccept\nnotify_master "/bin/x y" root'))
+    result = load(instance_text("debug 1\nno_accept\ndebug 1\nuse_vmac"))
     notes = [d for d in result.diagnostics if d.code == "no-effect-yet"]
     assert [d.message for d in notes] == [
-        f"{word} is understood, has no effect yet" for word in ("accept", "smtp_alert", "notify_master")
+        f"{word} is understood, has no effect yet" for word in ("debug", "no_accept", "use_vmac")
     ]
-    # What the operator must know is a warning: no mail, no program. That accept has no effect is a note.
-    assert codes(result) == ["no-effect-yet", "no-effect-yet", "no-script-security"]
+    # What the operator must know is a warning: no filter, no MAC address. That debug has none is a note.
+    assert codes(result) == ["no-effect-yet", "no-effect-yet"]
 
 
 def test_what_matters_without_effect_is_a_warning_with_its_consequence() -> None:
-    found = find(load(instance_text("track_script {\nx\n}")), "no-effect-yet")
+    found = find(load(instance_text("track_bfd {\nx\n}")), "no-effect-yet")
     assert found.severity == "warning"
-    assert found.hint == "the instance does not follow these scripts"
+    assert found.hint == "the instance does not follow these sessions"
 
 
 def test_unknown_words_in_inert_blocks_are_still_typing_errors() -> None:

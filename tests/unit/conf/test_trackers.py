@@ -116,9 +116,9 @@ def test_script_values_that_cannot_be(line: str, field: str, value: object, code
 
 
 def test_one_word_about_a_block_without_effect() -> None:
-    _, result = script("interval 5\nweight 3\nuser nobody")
+    result = load("bfd_instance B {\nneighbor_ip 192.0.2.1\nmin_rx 20\nmin_tx 30\n}\n")
     told_of = [item.message.split()[0] for item in result.diagnostics if item.code == "no-effect-yet"]
-    assert told_of == ["vrrp_script"]
+    assert told_of == ["bfd_instance"]
 
 
 def test_a_script_block_without_program_is_dropped_at_its_brace() -> None:
