@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keepalived_conf.model import Fifo, GlobalDefs, NotifyTarget, Script, ScriptSlice
+from tests.lab.system import alive
 from tests.netns.script.notify_lab import INSTANCES, NotifyLab, Reader, event
 
 SCRIPT = """#!/bin/sh
@@ -108,3 +111,78 @@ def test_scripts_are_run_in_order_and_never_two_of_an_instance_whenever_the_work
     for index in range(events - INSTANCES + 1, events + 1):
         message = event(index).message
         assert states[message.instance] == (message.to_state, message.number)  # type: ignore[attr-defined]
+
+
+# --- scripts of FIFOs ------------------------------------------------------------------------------
+
+FIFO_SCRIPT = """#!/bin/sh
+echo "$$ $@" >> "{folder}/started"
+while read -r line <&3; do echo "$line" >> "{folder}/lines"; done 3<"$2"
+echo "$$" >> "{folder}/ended"
+"""
+
+
+def with_fifo_script(folder: Path) -> ScriptSlice:
+    path = folder / "fifo.sh"
+    path.write_text(FIFO_SCRIPT.format(folder=folder))
+    path.chmod(0o755)
+    made = wanted(folder, fifo=True)
+    script = Script(command=(str(path), "own"), user="root" if os.geteuid() == 0 else None)
+    return replace(made, globals=replace(made.globals, vrrp_notify_fifo_script=script))
+
+
+def rows(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_the_script_of_a_fifo_is_started_once_and_continued_by_a_successor(folder: Path) -> None:
+    with NotifyLab(with_fifo_script(folder), folder) as lab:
+        lab.start()
+        lab.until(lambda: len(rows(folder / "started")) == 1)
+        for _ in range(5):
+            lab.tell(8)
+            lab.until(lambda: lab.handled == lab.told)
+            lab.kill()
+            lab.start()
+        lab.until(lambda: len(rows(folder / "lines")) == 40)
+        lab.stop()
+    assert rows(folder / "lines") == expected_lines(40)
+    (started,) = rows(folder / "started")
+    pid, *arguments = started.split()
+    assert arguments == ["own", str(folder / "fifo")]
+    assert rows(folder / "ended") == [pid], "it saw the end of its FIFO"
+
+
+def test_the_script_of_a_fifo_that_ends_is_started_again_and_no_line_is_lost(folder: Path) -> None:
+    with NotifyLab(with_fifo_script(folder), folder) as lab:
+        lab.start()
+        lab.until(lambda: len(rows(folder / "started")) == 1)
+        lab.tell(4)
+        lab.until(lambda: len(rows(folder / "lines")) == 4)
+        os.kill(int(rows(folder / "started")[0].split()[0]), signal.SIGKILL)
+        lab.tell(4)
+        lab.until(lambda: len(rows(folder / "lines")) == 8)
+        assert len(rows(folder / "started")) == 2
+        lab.stop()
+    assert rows(folder / "lines") == expected_lines(8)
+
+
+def test_what_still_runs_at_a_stop_is_ended(folder: Path) -> None:
+    path = folder / "slow.sh"
+    path.write_text(f'#!/bin/sh\ntrap "" TERM\necho $$ >> {folder}/pids\nwhile :; do sleep 0.1; done\n')
+    path.chmod(0o755)
+    made = wanted(folder, script=True)
+    script = Script(command=(str(path),), user="root" if os.geteuid() == 0 else None)
+    slow = replace(made, targets=(replace(made.targets[1], generic=script),))
+    with NotifyLab(slow, folder) as lab:
+        lab.start()
+        lab.tell(1)
+        lab.until(lambda: len(rows(folder / "pids")) == 1)
+        lab.kill()
+        lab.start()
+        lab.tell(INSTANCES)
+        lab.until(lambda: lab.handled == lab.told and lab.scripts == 2)
+        assert len(rows(folder / "pids")) == 1, "the second one waits for the first, also over a kill"
+        lab.stop()
+    for pid in rows(folder / "pids"):
+        assert not alive(int(pid))
