@@ -223,7 +223,7 @@ def _priority_cause(
         change = heard.message
         if not isinstance(change, VrrpPriorityChanged) or change.instance != instance:
             continue
-        if not since <= heard.at <= step.at + SETTLED_S:
+        if not since <= heard.at <= step.at:
             continue
         if (change.priority < change.before) is not lost:
             continue
@@ -288,9 +288,14 @@ def _related(instance: str, step: Step, since: float, events: Sequence[Heard]) -
     found = [
         (heard.at - step.at, words)
         for heard in events
-        if begin < heard.at <= step.at + SETTLED_S and (words := _words(instance, heard.message))
+        if begin < heard.at <= _until(step, heard.message) and (words := _words(instance, heard.message))
     ]
     return found[-_RELATED_MAX:]
+
+
+def _until(step: Step, message: Event) -> float:
+    """vrrp tells its own in order; what another publisher found out may be told a little later."""
+    return step.at if isinstance(message, VrrpPriorityChanged) else step.at + SETTLED_S
 
 
 def _words(instance: str, message: Event) -> str:
