@@ -190,7 +190,7 @@ class ProcessTrackers:
                 f"never {name}",
                 "script.process_never_matches",
                 tracker=name,
-                process=self._wanted[name].process[0],
+                wanted=self._wanted[name].process[0],
                 reason="the short name of a process has at most 15 octets",
                 hint="write full_command",
             )
