@@ -88,8 +88,8 @@ _TRACKED: tuple[tuple[str, TrackForm, str, str, str, str], ...] = (
 _GROUPS_SINCE = {"track_interface": "2.0.0", "track_script": "2.0.0", "track_file": "2.0.0"}
 
 
-_FOLLOWED = {"vrrp_sync_group": ("track_interface", "track_script", "track_file", "track_process")}
-"""Block -> what it follows really."""
+_FOLLOWED = ("track_interface", "track_script", "track_file", "track_process")
+"""What is followed really."""
 
 
 def _ways(form: TrackForm, default: str, effect: Effect) -> tuple[Keyword, ...]:
@@ -129,7 +129,7 @@ def track_rows(block: str, who: str) -> tuple[Keyword, ...]:
     """The five track_* rows of ``vrrp_instance`` or ``vrrp_sync_group``. ``who`` follows the trackers."""
     found = []
     for name, form, what, default, since, short in _TRACKED:
-        followed = name in _FOLLOWED.get(block, ())
+        followed = name in _FOLLOWED
         effect = Effect.ACTIVE if followed else Effect.PARSED
         row = opens(
             name,
