@@ -286,9 +286,11 @@ class Instance(Member):
     def _nobody_took_over(self, now: float) -> list[Effect]:
         """The hand-over is overdue. Who has stopped leaves; who only stepped back is needed."""
         effects: list[Effect] = []
-        if self.state is State.BACKUP:
+        if self.state is State.BACKUP and self.wish is None:
             self._down_at = now
             effects = self._down_timer_fired(now)
+            if self._leave_to_group(now):
+                return effects
         if self.handing_over:
             effects += self._end_hand_over(now, why="nobody took over in time")
         return effects

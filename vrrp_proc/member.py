@@ -6,10 +6,16 @@ nothing in here happens.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vrrp_proc import events as ev
 from vrrp_proc.effects import Cause, Effect, Reason, State, Trigger
 from vrrp_proc.handover import HandOver
 from vrrp_proc.resume import OWNER_PRIORITY
+from vrrp_proc.timers import seconds
+
+_OTHERS_SOON = 0.1
+"""Part of the interval within which members that began to hand over together are overdue."""
 
 
 class Member(HandOver):
@@ -106,6 +112,15 @@ class Member(HandOver):
         due = self._down_at is not None and now >= self._down_at
         if self.group and self.state is State.BACKUP and due and self._gap_at is None:
             self.wish = self._election(now, self._down_at or now)
+
+    def _leave_to_group(self, now: float) -> bool:
+        """Nobody took over from a member. The others find that out in a moment, and then the group goes on as
+        master: so long the addresses stay. False: the group has no say in it."""
+        if self.wish is None or self._handing_over is None:
+            return False
+        until_at = now + _OTHERS_SOON * seconds(self.config.advert_int_cs)
+        self._handing_over = replace(self._handing_over, until_at=until_at)
+        return True
 
     # --- what the group says ------------------------------------------------------------------
 

@@ -260,6 +260,44 @@ def test_a_stop_of_all_is_told_by_each() -> None:
     assert group.states == [State.INIT, State.INIT]
 
 
+def test_a_step_down_takes_all_along_and_all_hand_over() -> None:
+    group, at = masters()
+    did = group.feed(0, ev.HeldBack(reason="x", until_at=None, hand_over_s=9), at + 0.5)
+    group.feed(1, ev.HeldBack(reason="x", until_at=None, hand_over_s=9), at + 0.5)
+    assert group.states == [State.BACKUP, State.BACKUP]
+    assert sent(did["V4"]) == sent(did["V6"]) == [0]
+    assert [one.handing_over for one in group.members] == [True, True]
+    did = group.feed(0, advert(50, at + 1), at + 1)
+    assert "WithdrawAddresses" in kinds(did["V4"])
+    assert group[1].handing_over
+
+
+def test_when_nobody_takes_over_the_addresses_stay_on() -> None:
+    group, at = masters()
+    for index in (0, 1):
+        group.feed(index, ev.HeldBack(reason="x", until_at=None, hand_over_s=9), at + 0.5)
+    due_at = group[0].next_deadline() or 0.0
+    did = group.wake(0, due_at)
+    assert "WithdrawAddresses" not in kinds(did["V4"])
+    assert group[0].wish is not None
+    did = group.wake(1, due_at + 0.01)
+    assert group.states == [State.MASTER, State.MASTER]
+    assert all("WithdrawAddresses" not in kinds(effects) for effects in did.values())
+
+
+def test_when_one_finds_a_successor_the_other_does_not_serve_on_for_ever() -> None:
+    group, at = masters()
+    for index in (0, 1):
+        group.feed(index, ev.HeldBack(reason="x", until_at=None, hand_over_s=9), at + 0.5)
+    group.feed(1, advert(50, at + 1), at + 1)
+    due_at = group[0].next_deadline() or 0.0
+    group.wake(0, due_at)
+    later_at = group[0].next_deadline() or 0.0
+    assert due_at < later_at < due_at + 0.2
+    assert "WithdrawAddresses" in kinds(group.wake(0, later_at)["V4"])
+    assert group.states == [State.BACKUP, State.BACKUP]
+
+
 # --- resume ----------------------------------------------------------------------------------
 
 
