@@ -60,7 +60,7 @@ PURE_PATTERNS = (
     "vrrp_proc.flight",
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     "vrrp_proc.handover",
-    *(f"vrrp_proc.{name}" for name in ("group", "member", "router", "tracked", "tracking")),
+    *(f"vrrp_proc.{name}" for name in ("debounce", "group", "member", "router", "tracked", "tracking")),
     *(f"script_proc.{name}" for name in ("jobs", "program")),
     "supervisor.check_status",
     "supervisor.explain",
