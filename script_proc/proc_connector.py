@@ -99,8 +99,9 @@ class Connector:
     """One subscription. OSError when the kernel refuses it."""
 
     def __init__(self, receive_bytes: int = 0, *, force: bool = True) -> None:
-        """``receive_bytes`` 0: RECEIVE_BYTES. ``force``: also beyond what the system allows to others."""
-        self._receive_bytes, self._force = receive_bytes or RECEIVE_BYTES, force
+        """``receive_bytes`` 0: RECEIVE_BYTES, by force. ``force``: beyond the system's limit."""
+        self._receive_bytes = receive_bytes or RECEIVE_BYTES
+        self._force = force or not receive_bytes
         self._sequence = Sequence()
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._sock = socket.socket(socket.AF_NETLINK, kind, _NETLINK_CONNECTOR)
@@ -132,6 +133,7 @@ class Connector:
         """Twice as much, up to MAX_RECEIVE_BYTES; returns how much is asked for now."""
         if self._receive_bytes * 2 <= MAX_RECEIVE_BYTES:
             self._receive_bytes *= 2
+            self._force = True  # it was too little
             self._make_room()
         return self._receive_bytes
 

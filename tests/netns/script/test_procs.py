@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -223,6 +224,85 @@ def test_nobody_who_is_there_at_the_beginning_is_missed(program: Path) -> None:
         child.wait()
 
     assert play(body).events == []
+
+
+@needs_events
+def test_there_is_room_for_a_burst() -> None:
+    """Each event takes about 800 octets of it; the kernel gives twice what is asked for."""
+
+    def room(connector: Connector) -> int:
+        with contextlib.closing(connector), socket.socket(fileno=os.dup(connector.fileno())) as sock:
+            return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    assert room(Connector(force=False)) >= 4 << 20
+    assert room(Connector(8 << 20, force=True)) >= 8 << 20
+    allowed = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    assert room(Connector(8 << 20, force=False)) <= max(allowed, 4 << 20) * 2
+    tight = Connector(1 << 20, force=False)
+    tight.more_room()
+    assert room(tight) >= 2 << 20
+
+
+UNPRIVILEGED = """
+import asyncio, os, sys
+from keepalived_conf.model import InitFile, TrackFile, TrackProcess
+from script_proc.files import FileTrackers
+from script_proc.procs import ProcessTrackers
+from worker import log, privileges
+
+log.configure(level="debug", form="json")
+folder, program = sys.argv[1:]
+kept = ("SETUID", "SETGID", "KILL", "NET_ADMIN", "DAC_READ_SEARCH")
+assert not privileges.drop(64321, kept, starts_programs=True)
+assert os.geteuid() == 64321
+said = lambda *told: print(*told[:2], flush=True)
+
+async def main():
+    files, processes = FileTrackers(said, log.logger("script")), ProcessTrackers(said, log.logger("script"))
+    files.apply(
+        (TrackFile(name="f", file=folder + "/weight"),
+         TrackFile(name="i", file=folder + "/made", init_file=InitFile(value=7))),
+        first_start=True,
+    )
+    processes.apply((TrackProcess(name="p", process=(program,)),))
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
+@needs_events
+def test_the_worker_needs_no_more_than_its_capabilities(tmp_path: Path, program: Path) -> None:
+    """A user of its own: files that only root may read, and made for root; events of the kernel."""
+    folder = tmp_path / "roots"
+    folder.mkdir(mode=0o700)
+    (folder / "weight").write_text("1")
+    (folder / "weight").chmod(0o600)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", UNPRIVILEGED, str(folder), program.name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[3],
+    )
+    assert worker.stdout is not None and worker.stderr is not None and worker.stdin is not None
+    try:
+        assert [worker.stdout.readline() for _ in range(3)] == ["f 1\n", "i 7\n", "p 0\n"]
+        (folder / "weight").write_text("2")
+        assert worker.stdout.readline() == "f 2\n"
+        child = subprocess.Popen([str(program), "60"])
+        assert worker.stdout.readline() == "p 1\n"
+        child.kill()
+        child.wait()
+        assert worker.stdout.readline() == "p 0\n"
+        made = (folder / "made").stat()
+        assert (made.st_uid, made.st_mode & 0o777) == (0, 0o600)
+        worker.stdin.close()
+        assert worker.stderr.read() == ""
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 @needs_events
