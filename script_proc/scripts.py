@@ -107,7 +107,9 @@ class TrackedScripts:
             name = _key(keys[key]) if key in keys else key
             job = Job(key=name, purpose="left by an earlier worker", program=_NOBODY, asked_at=now)
             if self._runner.adopt(job, orphan.pid, orphan.start_ticks, now, on_ended=_nothing):
-                self.log.info("script.left_over", tracker=name, pid=orphan.pid, effect="ended, then run anew")
+                self.log.info(
+                    "script.left_over", tracker=name, program_pid=orphan.pid, effect="ended, then run anew"
+                )
                 self._runner.terminate(name, "left by an earlier worker")
 
     # --- running -------------------------------------------------------------------------------
