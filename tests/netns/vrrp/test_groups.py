@@ -114,6 +114,33 @@ def test_a_killed_worker_moves_nothing(lab: Lab, two: tuple[Worker, Worker]) -> 
     assert held(lab, "n2") == set()
 
 
+def test_a_worker_killed_in_a_shared_fault_moves_nothing(lab: Lab, two: tuple[Worker, Worker]) -> None:
+    better, _other = two
+    lab.ip("n1", "link", "set", "d0", "down")
+    has_both(lab, "n2", "n1")
+    before = better.log().count('"to": ')
+    better.kill()
+    better.start()
+    time.sleep(1)
+    assert better.log().count('"to": ') == before
+    lab.ip("n1", "link", "set", "d0", "up")
+    has_both(lab, "n1", "n2")
+
+
+def test_a_tracker_of_the_group_changes_every_member(lab: Lab, worker: MakeWorker) -> None:
+    lab.ip("n1", "link", "add", "d0", "type", "veth", "peer", "name", "d1")
+    for dev in ("d0", "d1"):
+        lab.ip("n1", "link", "set", dev, "up")
+    follows_d0 = replace(GROUP, track_interface=(TrackRef(name="d0", weight=20, reverse=False),))
+    grouped(worker("n1", *pair(100, track_interface=())), follows_d0).start()
+    grouped(worker("n2", *pair(110, track_interface=()))).start()
+    has_both(lab, "n1", "n2")  # 120 against 110
+    lab.ip("n1", "link", "set", "d0", "down")
+    has_both(lab, "n2", "n1")  # 100
+    lab.ip("n1", "link", "set", "d0", "up")
+    has_both(lab, "n1", "n2")
+
+
 def test_a_stop_hands_both_over(lab: Lab, two: tuple[Worker, Worker]) -> None:
     better, _other = two
     better.stop()
