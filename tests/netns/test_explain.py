@@ -1,4 +1,6 @@
-"""``explain`` beside injected causes: each is named as what it was, on two nodes with the whole daemon."""
+"""``explain`` beside injected causes: each is named as what it was, on two nodes with the whole daemon. What
+``status --check`` says of them meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +59,7 @@ class Story:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.said: dict[str, dict[str, Any]] = {}
+        self.checked: dict[str, subprocess.CompletedProcess[str]] = {}
         lab.dir.chmod(0o755)
         self.flag, self.number, script = lab.dir / "flag", lab.dir / "number", lab.dir / "chk"
         self.program = lab.dir / "pk-tracked"
@@ -100,6 +103,8 @@ class Story:
             nonlocal at
             at = _reached(main, "MASTER", at)["number"]
 
+        self.checked["well"] = _ours(main, "status", "--check", "--expect", "MASTER")
+        self.checked["no such"] = _ours(main, "status", "--check", "--instance", "VI_9")
         self.flag.write_text("1\n")
         away_and_back("script", "BACKUP")
         self.flag.write_text("0\n")
@@ -115,16 +120,20 @@ class Story:
         back()
         _ours(main, "step-down", "VI_1", "--reason", "kernel upgrade")
         away_and_back("operator", "BACKUP")
+        self.checked["held back"] = _ours(main, "status", "--check", "--expect", "MASTER")
         self.said["priority 0"] = _reached(other, "MASTER", 0)
         _ours(main, "resume", "VI_1")
         back()
         self.said["better advert"] = _reached(other, "BACKUP", self.said["priority 0"]["number"])
         lab.set_link("n1", "e0", up=False)
         away_and_back("link", "FAULT")
+        self.checked["fault"] = _ours(main, "status", "--check")
         lab.set_link("n1", "e0", up=True)
         back()
         before = _reached(other, "BACKUP", self.said["better advert"]["number"])["number"]
+        self.checked["not master"] = _ours(other, "status", "--check", "--expect", "MASTER")
         lab.kill_node("n1")
+        self.checked["dead"] = _ours(main, "status", "--check")
         self.said["advert lost"] = _reached(other, "MASTER", before)
         self.text = _ours(other, "explain", "VI_1").stdout
         self.box = _explain_without_bus(other)
@@ -169,3 +178,21 @@ def test_a_screen_for_people_and_the_same_without_the_bus(story: Story) -> None:
     assert story.box["transitions"][0]["kind"] == "advert lost"
     kinds = [moment["kind"] for moment in story.box["transitions"]]
     assert {"better advert", "priority 0"} <= set(kinds) | {story.said["priority 0"]["kind"]}
+
+
+@pytest.mark.parametrize(
+    ("moment", "status", "words"),
+    [
+        ("well", 0, "PYKEEPALIVED OK - VI_1 MASTER | instances=1 master=1"),
+        ("no such", 3, "no vrrp_instance VI_9: there are VI_1"),
+        ("held back", 1, "VI_1 is held back by the operator: kernel upgrade"),
+        ("fault", 2, "VI_1 is in FAULT (link: fault, interface e0 is down)"),
+        ("not master", 2, "VI_1 is BACKUP, not MASTER"),
+        ("dead", 2, "no daemon answers"),
+    ],
+)
+def test_status_check_says_how_it_stands(story: Story, moment: str, status: int, words: str) -> None:
+    found = story.checked[moment]
+    assert found.returncode == status, found.stdout + found.stderr
+    assert words in found.stdout
+    assert len(found.stdout.splitlines()) == 1
