@@ -359,6 +359,7 @@ class Runner:
         if self._closed:
             if isinstance(outcome, Launched):
                 self._forget(_Process(on_ended=_nobody, launched=outcome))
+                os.close(outcome.output)
             return
         stuck.cancel()
         self._starting.discard(run)

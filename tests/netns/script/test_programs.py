@@ -116,6 +116,7 @@ async def body():
         "user": Script(command=look, user="nobody"),
         "private": Script(command=(private,)),
         "deadline": Script(command=("/bin/sleep", "1000"), user="nobody"),
+        "by a shell": Script(command=(sys.argv[2], "one"), user="nobody"),
     }
     for _ in range(3):
         for key, script in wanted.items():
@@ -147,8 +148,11 @@ def test_a_worker_with_a_user_of_its_own_starts_programs_as_root_and_as_others(t
     script = private / "x.sh"
     script.write_text("#!/bin/sh\necho from a private folder\n")
     script.chmod(0o700)
+    plain = tmp_path / "plain"
+    plain.write_text("echo $1; id -u; id -G\n")
+    plain.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", _WORKER, str(script)],
+        [sys.executable, "-c", _WORKER, str(script), str(plain)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -171,6 +175,7 @@ def test_a_worker_with_a_user_of_its_own_starts_programs_as_root_and_as_others(t
         assert status == 0, output
         assert output.split() == ["Uid:", *["65534"] * 4, "CapEff:", "0" * 16, "NoNewPrivs:", "0"]
     assert [one[0::2] for one in ended["private"]] == [[0, "from a private folder"]] * 3
+    assert [one[2].split() for one in ended["by a shell"]] == [["one", "65534", "65534"]] * 3
     assert [one[1] for one in ended["deadline"]] == ["SIGTERM"] * 3
 
 
