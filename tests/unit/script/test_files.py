@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
+import random
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -486,3 +488,58 @@ def test_the_child_that_writes_for_others_says_what_it_could_not(tmp_path: Path)
     assert init_file.write_as_root([(good, -5), (bad, 1)], 0o600) == {bad: "No such file or directory"}
     assert look(good).value == -5
     assert os.stat(good).st_mode & 0o777 == 0o600
+
+
+# --- anything may happen to it ---------------------------------------------------------------------
+
+
+def _mischief(root: Path, dice: random.Random) -> None:
+    """One thing that people do to files, folders and links on the way root/a/b/f."""
+    a, b, file = root / "a", root / "a" / "b", root / "a" / "b" / "f"
+    number = str(dice.randrange(1, 10_000))
+
+    def swap(path: Path, other: Path) -> None:
+        """Change places, also when only one is there."""
+        for source, target in ((path, root / "aside"), (other, path), (root / "aside", other)):
+            if source.exists() or source.is_symlink():
+                source.rename(target)
+
+    match dice.randrange(9):
+        case 0 | 1:
+            file.write_text(number)
+        case 2:
+            (root / "fresh").write_text(number)
+            (root / "fresh").rename(file)
+        case 3:
+            file.unlink()
+        case 4:
+            swap(a, root / "a2")
+        case 5:
+            swap(b, root / "b2")
+        case 6:
+            swap(file, root / "f2")
+        case 7:
+            (root / "elsewhere" / "f").write_text(number)
+            swap(b, root / "link")
+        case 8:
+            b.mkdir(parents=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_done_to_it_the_value_is_right_in_the_end(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("../elsewhere" if seed % 2 else tmp_path / "elsewhere")
+    (tmp_path / "f2").symlink_to(tmp_path / "elsewhere" / "f")
+
+    async def body(bench: Bench) -> None:
+        bench.trackers.apply((track(tmp_path / "a" / "b" / "f"),))
+        for _ in range(15):
+            for _ in range(dice.randrange(1, 8)):
+                with contextlib.suppress(OSError):
+                    _mischief(tmp_path, dice)
+                if dice.random() < 0.3:
+                    await asyncio.sleep(0)
+            await bench.until(look(str(tmp_path / "a" / "b" / "f")).value or 0)
+
+    play(body)
