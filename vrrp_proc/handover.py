@@ -2,8 +2,8 @@
 
 A master that leaves on purpose says priority 0, and then serves on until its successor's first advert, at
 most for a bounded time. RFC 9568 section 6.4.3 takes the addresses off at once: then nobody answers until
-the successor's skew is over. Meanwhile the record says LEAVING and the fence is due soon, so a worker that
-dies in the middle leaves no address behind.
+the successor's skew is over. Meanwhile the record says LEAVING, and the fence is due when a successor may
+speak first: a worker that is dead cannot hear it, so its addresses go at once.
 
 A router that an operator holds back takes part with priority 1, the lowest that a backup can have: any
 other router goes before it, and without any other one the service stays up.
@@ -19,7 +19,7 @@ from vrrp_proc.events import AdvertReceived
 from vrrp_proc.record import Fence, RecordState, ResumeRecord
 from vrrp_proc.resume import OWNER_PRIORITY
 from vrrp_proc.router import all_addresses
-from vrrp_proc.timers import Profile, seconds
+from vrrp_proc.timers import FENCE_MARGIN_MIN_S, Profile, seconds
 from vrrp_proc.tracked import Tracked
 
 HELD_PRIORITY: Final = 1
@@ -120,13 +120,12 @@ class HandOver(Tracked):
 
     def _begin_hand_over(self, now: float, within_s: float) -> None:
         interval_cs = self.config.advert_int_cs
-        soon = self._fence_of_leaving(now, release=True)
-        # From the earliest instant at which somebody may be master, the janitor's priority 0 would disturb.
+        # The earliest instant at which somebody else may be master. A worker that is dead cannot hear that.
         alone_until_at = now + self._profile.skew_s(_HIGHEST, interval_cs)
         self._handing_over = _Leaving(
             began_at=now,
             until_at=now + min(longest_s(self._profile, interval_cs), within_s),
-            fence=Fence(deadline_at=soon.deadline_at, prio0_until_at=alone_until_at),
+            fence=Fence(deadline_at=alone_until_at, prio0_until_at=alone_until_at + FENCE_MARGIN_MIN_S),
         )
         self.handed_over = None
 

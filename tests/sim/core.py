@@ -55,6 +55,7 @@ class Core:
         self.effects: Any = modules["effects"]
         self.events: Any = modules["events"]
         self.resume: Any = modules["resume"]
+        self.handover: Any = modules["handover"]
         self.instance: Any = modules["instance"]
         self.group: Any = modules["group"]
 

@@ -11,6 +11,7 @@ What must hold at every step is checked here (``InvariantError``), what must hol
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -44,6 +45,9 @@ class Lan:
         self.jitter_s = latency_s
         self.strict_overlap = False
         """At most one node holds addresses, but for the moment of a handover."""
+        self.strict_service = False
+        """And one does, but for the moment of a takeover."""
+        self._dark_since: float | None = None
         self.log: list[tuple[float, str, object]] = []
         self.transitions: list[tuple[float, Node, Any]] = []
         self.adverts: list[tuple[float, Node, int]] = []
@@ -111,6 +115,12 @@ class Lan:
                 self.fail("two nodes answer for the virtual addresses")
         else:
             self._overlap_since = None
+        if holders or not self.strict_service:
+            self._dark_since = None
+        elif self._dark_since is None:
+            self._dark_since = self.now
+        elif self.now - self._dark_since > 12 * self.latency_s:
+            self.fail("nobody answers for the virtual addresses")
 
     def fail(self, text: str) -> None:
         lines = [f"seed {self.seed}: {text} at {self.now:.6f}"]
@@ -162,6 +172,7 @@ class Node:
         self.asked_to_stop = False
         self.last_advert_at: float | None = None
         """Last priority > 0 advert that left this host."""
+        self.held_back = False
         self.running_since = 0.0
         self.interrupted = False
         """It was killed while announcing."""
@@ -199,6 +210,7 @@ class Node:
         self.instance = self.make_instance()
         self.fresh_at = now if plan.rule == "1" else None
         self.tell_trackers(always=True)
+        self.instance.start_held(core.handover.Hold(reason="", until_at=None) if self.held_back else None)
         self.perform(self.instance.handle(core.events.Startup(plan=plan), now))
         self.arm()
 
@@ -255,9 +267,23 @@ class Node:
         self.running_since = self.lan.now
         self.lan.at(self.lan.now + self.lan.latency(), self.service, self.incarnation)
 
-    def shutdown(self) -> None:
+    def shutdown(self, hand_over_s: float = 0.0) -> None:
+        self.note("asked to stop")
         self.asked_to_stop = True
-        self.feed(self.lan.core.events.Shutdown())
+        self.feed(self.lan.core.events.Shutdown(hand_over_s=hand_over_s))
+
+    def step_down(self) -> None:
+        self.note("asked to step down")
+        if self.instance is None or self.stopped:
+            return
+        self.held_back = True
+        self.feed(self.lan.core.events.HeldBack(reason="", until_at=None, hand_over_s=math.inf))
+
+    def release(self) -> None:
+        if self.stopped:
+            return
+        self.held_back = False
+        self.feed(self.lan.core.events.Released(why="resumed"))
 
     def flip(self, key: str, value: int | None) -> None:
         """A tracker finds something else."""
@@ -401,7 +427,7 @@ class Node:
     def _send(self, priority: int) -> None:
         instance = self.instance
         if priority == 0:
-            if not self.asked_to_stop and not (self.faulted() and self.link_up):
+            if not (self.asked_to_stop or self.held_back) and not (self.faulted() and self.link_up):
                 self.lan.fail(f"{self.name} sends priority 0 though it was not stopped")
         else:
             if instance.state.value != "MASTER":
@@ -443,6 +469,8 @@ class Node:
         """Effective priority by what the worker was told."""
         if self.config.priority == 255:
             return 255
+        if self.held_back:
+            return 1
         added = 0
         for one in self.follows:
             value = self.told.get(one.key)
@@ -536,7 +564,8 @@ class Node:
                 if isinstance(e, kinds.SaveRecord) and e.record.state.name == "LEAVING"
             ]
             withdraws = [i for i, n in enumerate(names) if n == "WithdrawAddresses"]
-            if not saved or not withdraws or saved[0] > withdraws[0]:
+            stays = self.instance is not None and self.instance.handing_over
+            if not saved or bool(withdraws) == stays or (withdraws and saved[0] > withdraws[0]):
                 self.lan.fail(f"{self.name} leaves in the wrong order: {names}")
 
     def note(self, text: str) -> None:

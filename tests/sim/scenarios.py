@@ -3,6 +3,7 @@ routers do not do what they must."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -186,6 +187,111 @@ def graceful(core: Core, seed: int) -> None:
     plan.settled(plan.best())
 
 
+def hand_over(core: Core, seed: int) -> None:
+    """The master leaves on purpose: one node answers all the time, and the next one comes as ever."""
+    plan = make(core, seed)
+    lan, rng = plan.lan, plan.rng
+    lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled(plan.best())
+    lan.run_for(rng.random() * plan.interval_s)
+    stop = rng.random() < 0.5
+    lan.strict_service = True
+    left_at = lan.now
+    if stop:
+        master.shutdown(math.inf)
+    else:
+        master.step_down()
+    heir_at = left_at + min(plan.skew_s(n) for n in plan.nodes if n is not master)
+    if rng.random() < 0.3:  # told twice
+        lan.run_for(rng.random() * (heir_at - left_at))
+        master.shutdown(math.inf)
+        stop = True
+    plan.expect_takeover(heir_at, 3 * plan.interval_s + 1, master)
+    lan.run_for(12 * plan.lat)
+    if master.addresses or (stop and not master.instance.quiet):
+        lan.fail(f"{master.name} has left and is not clean")
+    plan.settled(plan.best(master))
+    lan.strict_service = False
+    if stop:
+        master.kill()
+        master.held_back = False
+        master.start()
+    else:
+        for _ in range(rng.randint(0, 2)):
+            master.kill(keep_sockets=rng.random() < 0.7)
+            lan.run_for(rng.random() * plan.interval_s)
+            master.start()
+            plan.settled(plan.best(master))
+        master.release()
+        plan.settled(plan.best())
+        for node in plan.nodes:
+            if node is not master:
+                node.die()
+        master.held_back = lan.strict_service = True
+        if not master.is_master():
+            return  # of equals another one was it
+        master.step_down()
+        lan.run_for(plan.settle_s())
+        if not master.is_master():
+            lan.fail(f"{master.name} is alone and does not serve, though it is only held back")
+        return
+    plan.settled(plan.best())
+
+
+def hand_over_crash(core: Core, seed: int) -> None:
+    """Killed or cut off in the middle of it: never two that answer, and one in the end."""
+    plan = make(core, seed, intervals=(0.1, 1.0))
+    lan, rng = plan.lan, plan.rng
+    lan.strict_overlap = True
+    plan.start_all()
+    master = plan.settled(plan.best())
+    lan.run_for(rng.random() * plan.interval_s)
+    alone = rng.random() < 0.3
+    others = [n for n in plan.nodes if n is not master]
+    if alone:
+        for node in others:
+            node.die()
+    if rng.random() < 0.4:
+        master.crash_in = rng.randint(0, 6)
+    if rng.random() < 0.5:
+        master.shutdown(math.inf)
+    else:
+        master.step_down()
+    lan.run_for(rng.random() * 2.2 * plan.interval_s)
+    master.crash_in = None
+    roll = rng.random()
+    if roll < 0.5:
+        master.kill()
+        if rng.random() < 0.7:
+            lan.run_for(rng.random() * 0.2 * plan.interval_s)
+            master.asked_to_stop = False
+            if master.instance is None:
+                master.start()
+    elif roll < 0.7 and master.instance is not None:
+        master.set_link(False)
+        lan.run_for(12 * plan.lat)
+        if master.addresses:
+            lan.fail(f"{master.name} has addresses without a link")
+        lan.run_for(rng.random() * plan.interval_s)
+        master.set_link(True)
+    if alone:
+        if master.held_back and master.instance is not None:
+            lan.run_for(plan.settle_s())
+            if not master.is_master():
+                lan.fail(f"{master.name} is alone and does not serve, though it is only held back")
+        for node in others:
+            node.boot()
+    heir = plan.best(master)
+    # Of two with priority 1 the one that is there stays: an equal does not preempt.
+    forgot = master.instance is not None and not master.held_back and not master.asked_to_stop
+    plan.settled(None if forgot or heir.config.priority == 1 else heir)
+    master.held_back = False
+    _revive(master)
+    master.release()
+    plan.settled(plan.best())
+
+
 def _some_preempt(rng: random.Random, _index: int) -> dict[str, Any]:
     return rng.choice(({}, {"preempt": False}, {"preempt_delay_s": 0.7}))
 
@@ -335,7 +441,8 @@ def usurped(core: Core, seed: int) -> None:
     lan.run_for(plan.settle_s())
     if not (master.is_master() and other.is_master()):
         lan.fail("two halves without a master each")
-    lan.run_until((master.last_advert_at or 0.0) + rng.random() * 0.5 * plan.interval_s)
+    stopped_at = (master.last_advert_at or 0.0) + rng.random() * 0.5 * plan.interval_s
+    lan.run_until(stopped_at if stopped_at > lan.now else stopped_at + plan.interval_s)
     master.supervised = False
     master.stop()
     other.segment = 0
@@ -573,7 +680,12 @@ def chaos(core: Core, seed: int) -> None:
                 node.set_link(not node.link_up)
         elif roll < 0.7:
             if node.running():
-                node.shutdown()
+                node.shutdown(math.inf if seed % 2 else 0.0)
+        elif roll < 0.75:
+            if node.held_back:
+                node.release()
+            else:
+                node.step_down()
         elif roll < 0.8 and node.instance is not None:
             node.crash_in = rng.randint(0, 6)
         else:
@@ -584,6 +696,7 @@ def chaos(core: Core, seed: int) -> None:
         node.segment = 0
         node.crash_in = None
         _revive(node)
+        node.release()
     plan.settled(plan.best() if simple else None)
 
 
@@ -617,6 +730,8 @@ FAMILIES: tuple[Callable[[Core, int], None], ...] = (
     link,
     partition,
     owner,
+    hand_over,
+    hand_over_crash,
     chaos,
     chaos,
 )
