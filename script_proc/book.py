@@ -147,6 +147,10 @@ class Book:
             added += self._task(self.next_number, at, effect)
         return added
 
+    def _batch(self, *entries: Entry) -> list[Task]:
+        """Several at once."""
+        return [task for entry in entries for task in self.play(entry)]
+
     def _born(self, at: float) -> None:
         self.born_at = at
 

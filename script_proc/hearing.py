@@ -29,6 +29,8 @@ from script_proc.notify import (
 )
 
 GRACE_S = 2.0
+BURST_S = 0.03
+"""vrrp tells of a group before its members, keepalived after them: how long the members are waited for."""
 
 _STATES: dict[str, StateName] = {"MASTER": "MASTER", "BACKUP": "BACKUP", "FAULT": "FAULT", "STOP": "INIT"}
 
@@ -48,12 +50,21 @@ class _Baseline:
 
 
 class Hearing:
-    """``perform`` is given the tasks of each change, in order."""
+    """``perform`` is given the tasks of each change, in order; ``later(seconds, call)`` is the loop's."""
 
     def __init__(
-        self, *, desk: Desk, rules: Rules, log: BoundLogger, perform: Callable[[list[Task]], None]
+        self,
+        *,
+        desk: Desk,
+        rules: Rules,
+        log: BoundLogger,
+        perform: Callable[[list[Task]], None],
+        later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self._desk, self._rules, self._log, self._perform = desk, rules, log, perform
+        self._later = later
+        self._burst: list[Record] = []
+        """A group's transition, and those of its members so far: nothing of it is handled yet."""
         self._ahead: dict[str, _Ahead] = {}
         self._servers: dict[str, _Baseline] = {}
         """Real and virtual servers as the first record has them: what came before any event."""
@@ -106,22 +117,65 @@ class Hearing:
     # --- events ----------------------------------------------------------------------------------
 
     def _event(self, record: Record, now: float) -> None:
-        book = self._desk.book
-        if not book.is_news(record.stream, record.incarnation, record.number):
+        if not self._desk.book.is_news(record.stream, record.incarnation, record.number):
             return
+        event = record.message
+        if self._burst and record.stream == self._burst[0].stream:
+            if self._is_of_burst(event):
+                self._burst.append(record)
+                if self._burst_is_whole():
+                    self.flush(now)
+                return
+            self.flush(now)
+        if isinstance(event, messages.VrrpGroupTransition) and event.from_state != "INIT":
+            self._burst = [record]
+            self._later(BURST_S, lambda: self._end_burst(record))
+            return
+        self._perform(self._desk.commit(*self._entry(record, now)))
+
+    def _entry(self, record: Record, now: float, *, counted: bool = True) -> tuple[object, ...]:
+        """What an event leads to, as an entry. ``counted``: it moves the cursor of its stream."""
         what, told = self._meaning(record, now)
-        effects = [] if what is None or record.at < book.born_at else self._rules.effects(what, now)
-        self._perform(
-            self._desk.commit(
-                "event",
-                record.stream,
-                record.incarnation,
-                record.number,
-                record.at,
-                told,
-                tuple(map(plain, effects)),
-            )
+        ours = what is not None and record.at >= self._desk.book.born_at
+        effects = self._rules.effects(what, now) if what is not None and ours else []
+        place = (record.stream, record.incarnation, record.number) if counted else ("", 0, 0)
+        return ("event", *place, record.at, told, tuple(map(plain, effects)))
+
+    # --- groups ------------------------------------------------------------------------------------
+
+    def _is_of_burst(self, event: object) -> bool:
+        """A member of the group followed it."""
+        group = self._burst[0].message
+        assert isinstance(group, messages.VrrpGroupTransition)
+        known = self.states.get(f"GROUP {group.group}")
+        return (
+            isinstance(event, messages.VrrpTransition)
+            and event.to_state == group.to_state
+            and (not isinstance(known, messages.VrrpGroupState) or event.instance in known.members)
         )
+
+    def _burst_is_whole(self) -> bool:
+        group = self._burst[0].message
+        assert isinstance(group, messages.VrrpGroupTransition)
+        known = self.states.get(f"GROUP {group.group}")
+        return isinstance(known, messages.VrrpGroupState) and len(self._burst) > len(known.members)
+
+    def _end_burst(self, record: Record) -> None:
+        if self._burst and self._burst[0] is record:
+            self.flush(record.at)
+
+    def flush(self, now: float) -> None:
+        """Handle a group's transition as keepalived tells it: members first. All of it in one entry, so a
+        successor finds either nothing of it handled, and hears it again, or everything."""
+        if not self._burst:
+            return
+        (group, *members), self._burst = self._burst, []
+        if not members:
+            self._perform(self._desk.commit(*self._entry(group, now)))
+            return
+        entries = [self._entry(record, now) for record in members]
+        entries.append(self._entry(group, now, counted=False))
+        self._perform(self._desk.commit("batch", *entries))
 
     def _meaning(self, record: Record, now: float) -> tuple[Happening | None, tuple[object, ...] | None]:
         """What an event says (None: nothing that was not told before), and what is to be remembered of it."""

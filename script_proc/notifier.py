@@ -58,7 +58,13 @@ class Notifier:
         self._desk = Desk(ctx, self.log)
         self.book = self._desk.book
         self.rules = Rules(socket.gethostname())
-        self.hearing = Hearing(desk=self._desk, rules=self.rules, log=self.log, perform=self._perform)
+        self.hearing = Hearing(
+            desk=self._desk,
+            rules=self.rules,
+            log=self.log,
+            perform=self._perform,
+            later=asyncio.get_running_loop().call_later,
+        )
         self._runner = Runner(name="notify", concurrent=AT_ONCE, log=self.log)
         self._readers = FifoReaders(desk=self._desk, log=self.log, clock=boottime, ended=self._publish_ended)
         self._postman = Postman(desk=self._desk, log=self.log, clock=boottime)
@@ -289,6 +295,7 @@ class Notifier:
         """Write what is to be written, let scripts and mails finish for so long; then end them, close FIFOs
         and remove those that were made here."""
         ends_at = boottime() + timeout_s
+        self.hearing.flush(boottime())
         for writer in self._writers.values():
             writer.pump(boottime())
         await self._runner.drain(timeout_s)

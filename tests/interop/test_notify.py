@@ -247,9 +247,13 @@ vrrp_instance {name} {{
         self.told('"V3" FAULT')
         self.settle()
 
+        self.stop(told, '"V3" STOP')
+        return told
+
+    def stop(self, told: Told, last: str) -> None:
         self.daemon.terminate()
         self.daemon.wait()
-        self.told('"V3" STOP')
+        self.told(last)
         self.settle()
         told.lines = self.lines
         told.all = self.content("all")
@@ -261,11 +265,47 @@ vrrp_instance {name} {{
         told.scripts = dict(scripts)
         told.mails = self.content("mails")
         told.left = [name for name in ("all.fifo", "vrrp.fifo") if (self.folder / name).exists()]
+
+
+class GroupCourse(Course):
+    """Two instances in a sync group."""
+
+    def config(self, name: str, vrid: int, *extra: str) -> str:
+        single = super().config(name, vrid, *extra)
+        head, instance = single[: single.index("vrrp_instance")], single[single.index("vrrp_instance") :]
+        script = f"{self.folder}/s.sh"
+        notify = "".join(
+            f'    notify{suffix} "{script} notify{suffix} G1"\n'
+            for suffix in ("_master", "_backup", "_fault", "_stop", "")
+        )
+        group = f"vrrp_sync_group G1 {{\n    group {{\n        V1\n        V2\n    }}\n{notify}}}\n"
+        other = instance.replace("V1", "V2").replace("virtual_router_id 51", "virtual_router_id 52")
+        # A member's weights do not count in a group: without one it would follow the script.
+        text = head + group + instance + other.replace("10.100.1.51", "10.100.1.52")
+        return text.replace("    track_script {\n        chk\n    }\n", "")
+
+    def run(self) -> Told:
+        told = Told()
+        self.daemon.start()
+        self.told('"G1" MASTER')
+        self.settle()
+        self.lab.set_link("n1", "e0", up=False)
+        self.told('"G1" FAULT')
+        self.settle()
+        self.lab.set_link("n1", "e0", up=True)
+        self.told('"G1" MASTER', 2)
+        self.settle()
+        better = self.adverts(200, 15)  # to one of the two
+        self.told('"G1" BACKUP', 3)
+        self.settle()
+        better.wait()
+        self.told('"G1" MASTER', 3)
+        self.settle()
+        self.stop(told, '"G1" STOP')
         return told
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+def run_both(tmp_path_factory: pytest.TempPathFactory, kind: type[Course]) -> dict[str, Told]:
     if os.geteuid():
         pytest.skip("needs root (network namespaces, scripts of root)")
     if why := programs.missing("keepalived"):
@@ -277,7 +317,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
         for one in (folder, folder.parent):
             one.chmod(0o755)
         with Lab() as lab:
-            course = Course(lab, program, folder)
+            course = kind(lab, program, folder)
             try:
                 return course.run()
             finally:
@@ -287,6 +327,16 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
     with ThreadPoolExecutor(2) as pool:
         runs = {name: pool.submit(run, name) for name in ("keepalived", "ours")}
         return {name: future.result() for name, future in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+    return run_both(tmp_path_factory, Course)
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+    return run_both(tmp_path_factory, GroupCourse)
 
 
 def test_the_lines_of_the_vrrp_fifo_are_equal(both: dict[str, Told]) -> None:
@@ -340,3 +390,35 @@ def test_the_mails_are_equal(both: dict[str, Told]) -> None:
         assert theirs in (ours, [mail for mail in ours if "Stopping" not in mail])
         assert ours
     assert len(both["ours"].mails) == 15
+
+
+def test_a_sync_group_is_told_as_keepalived_tells_it(groups: dict[str, Told]) -> None:
+    def blocks(lines: list[str]) -> list[str]:
+        """Which member comes first is chance: members in order of their names."""
+        found: list[str] = []
+        members: list[str] = []
+        for line in [*lines, "end"]:
+            if line.startswith("INSTANCE"):
+                members.append(line)
+                continue
+            found += [*sorted(members), line]
+            members = []
+        return found
+
+    ours, theirs = blocks(groups["ours"].lines), blocks(groups["keepalived"].lines)
+    assert ours == theirs
+    assert ours[:6] == [
+        'GROUP "G1" BACKUP 0',
+        'INSTANCE "V1" BACKUP 100',
+        'INSTANCE "V1" MASTER 100',
+        'INSTANCE "V2" BACKUP 100',
+        'INSTANCE "V2" MASTER 100',
+        'GROUP "G1" MASTER 0',
+    ]
+    assert ours[-2] == 'GROUP "G1" STOP 0'
+    assert groups["ours"].scripts == groups["keepalived"].scripts
+    assert ("notify_master", "G1") in groups["ours"].scripts
+    for name in ("V1", "V2"):
+        assert [line for line in groups["ours"].lines if f'"{name}"' in line] == [
+            line for line in groups["keepalived"].lines if f'"{name}"' in line
+        ]

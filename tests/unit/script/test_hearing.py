@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from bus.messages import (
     RealServerChanged,
     RealServerState,
     TransitionCause,
+    VrrpGroupState,
+    VrrpGroupTransition,
     VrrpInstanceState,
     VrrpLowerPriorityHeard,
     VrrpStateName,
@@ -27,7 +29,11 @@ from tests.unit.script.desk_stub import Supervisor
 CAUSE = TransitionCause(trigger="timer")
 SLICE = ScriptSlice(
     globals=GlobalDefs(notify_fifo=Fifo(path="/f")),
-    targets=(NotifyTarget(kind="INSTANCE", name="V1"),),
+    targets=(
+        NotifyTarget(kind="INSTANCE", name="V1"),
+        NotifyTarget(kind="INSTANCE", name="V2"),
+        NotifyTarget(kind="GROUP", name="G"),
+    ),
     services=(ServiceTarget(key="vs", fifo_name="VS", servers=(ServerTarget(key="rs", fifo_name="RS"),)),),
 )
 
@@ -40,13 +46,19 @@ class Bench:
         rules = Rules("host")
         rules.apply(SLICE, 0.0)
         self.lines: list[str] = []
-        self.hearing = Hearing(desk=self.desk, rules=rules, log=self.supervisor.log, perform=self._perform)
+        self.timers: list[Callable[[], None]] = []
+        self.hearing = Hearing(
+            desk=self.desk, rules=rules, log=self.supervisor.log, perform=self._perform, later=self._later
+        )
         self._numbers = {"e.vrrp": 0, "e.ipvs": 0}
 
     def _perform(self, tasks: list[Task]) -> None:
         for task in tasks:
             assert isinstance(task.effect, Line)
             self.lines.append(task.effect.data.decode().rstrip("\n\0"))
+
+    def _later(self, _: float, call: Callable[[], None]) -> None:
+        self.timers.append(call)
 
     def take(self) -> list[str]:
         taken, self.lines = self.lines, []
@@ -101,10 +113,10 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def move(
-    before: VrrpStateName, after: VrrpStateName, number: int, *, removed: bool = False
+    before: VrrpStateName, after: VrrpStateName, number: int, *, removed: bool = False, name: str = "V1"
 ) -> VrrpTransition:
     return VrrpTransition(
-        instance="V1", interface="e0", vrid=1, family=4, from_state=before, to_state=after, cause=CAUSE,
+        instance=name, interface="e0", vrid=1, family=4, from_state=before, to_state=after, cause=CAUSE,
         number=number, priority=100, removed=removed,
     )  # fmt: skip
 
@@ -247,3 +259,75 @@ def test_a_server_that_was_down_from_the_start_is_told_when_it_comes(bench: Benc
 def test_a_gap_is_logged(bench: Bench) -> None:
     bench.hearing.handle(Gap(stream="e.vrrp", publisher="vrrp", lost=3), 20.0)
     assert bench.supervisor.events == ["notify.gap"]
+
+
+# --- groups ------------------------------------------------------------------------------------------
+
+
+def group(before: VrrpStateName, after: VrrpStateName, number: int) -> VrrpGroupTransition:
+    return VrrpGroupTransition(
+        group="G", from_state=before, to_state=after, cause=CAUSE, decided_by="V1", number=number
+    )
+
+
+def know_group(bench: Bench, number: int) -> None:
+    state = VrrpGroupState(
+        group="G", state="BACKUP", members=("V1", "V2"), since_at=20.0, since_wall_at=0.0,
+        transitions=number, cause=CAUSE, decided_by="",
+    )  # fmt: skip
+    bench.hearing.handle(Changed(record=bench.record(state, "s.vrrp", 1), previous=None), 20.0)
+
+
+def begun(bench: Bench) -> None:
+    """At the start keepalived, too, tells of the group first."""
+    assert bench.event(group("INIT", "BACKUP", 1)) == ['GROUP "G" BACKUP 0']
+    for name in ("V1", "V2"):
+        assert bench.event(move("INIT", "BACKUP", 1, name=name)) == [f'INSTANCE "{name}" BACKUP 100']
+
+
+UP = ['INSTANCE "V1" MASTER 100', 'INSTANCE "V2" MASTER 100', 'GROUP "G" MASTER 0']
+
+
+def test_a_group_is_told_after_its_members(bench: Bench) -> None:
+    begun(bench)
+    know_group(bench, 1)
+    assert bench.event(group("BACKUP", "MASTER", 2)) == []
+    assert bench.event(move("BACKUP", "MASTER", 2)) == []
+    assert bench.event(move("BACKUP", "MASTER", 2, name="V2")) == UP
+    bench.timers.pop()()
+    assert bench.take() == [], "the timer comes to nothing"
+    assert bench.desk.book.cursors["e.vrrp"] == (1, 6)
+    assert bench.desk.book.told["GROUP G"].number == 2
+
+
+@pytest.mark.parametrize("how", ["timer", "other"])
+def test_a_group_does_not_wait_for_ever(bench: Bench, how: str) -> None:
+    begun(bench)
+    know_group(bench, 1)
+    bench.event(group("BACKUP", "FAULT", 2))
+    assert bench.event(move("BACKUP", "FAULT", 2)) == []
+    fault = ['INSTANCE "V1" FAULT 100', 'GROUP "G" FAULT 0']
+    if how == "timer":
+        bench.timers.pop()()
+        assert bench.take() == fault
+    else:
+        back = 'INSTANCE "V1" BACKUP 100'
+        assert bench.event(move("FAULT", "BACKUP", 3)) == [*fault, back]
+
+
+def test_a_group_whose_members_are_not_known_takes_those_that_follow_it(bench: Bench) -> None:
+    begun(bench)
+    bench.event(group("BACKUP", "MASTER", 2))
+    bench.event(move("BACKUP", "MASTER", 2))
+    bench.event(move("BACKUP", "MASTER", 2, name="V2"))
+    bench.timers.pop()()
+    assert bench.take() == UP
+
+
+def test_what_is_held_back_is_heard_again_by_a_successor(bench: Bench) -> None:
+    begun(bench)
+    know_group(bench, 1)
+    bench.event(group("BACKUP", "MASTER", 2))
+    bench.event(move("BACKUP", "MASTER", 2))
+    assert bench.desk.book.is_news("e.vrrp", 1, 4)
+    assert bench.desk.book.cursors["e.vrrp"] == (1, 3)
