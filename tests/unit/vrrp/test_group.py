@@ -14,6 +14,7 @@ from vrrp_proc.events import ResumePlan, Rule
 from vrrp_proc.group import GroupChange, SyncGroup, worst
 from vrrp_proc.instance import Instance
 from vrrp_proc.resume import resume
+from vrrp_proc.tracking import Follow, judge
 
 DOWN_S = 3 + 156 / 256
 """Priority 100, one second."""
@@ -159,6 +160,7 @@ def test_priority_0_does_not_make_a_wish_wait_again() -> None:
     group.wake(0, T0 + DOWN_S)
     group.feed(0, advert(0, T0 + 4), T0 + 4)
     assert group[0].wish is not None
+    assert group[0].record(T0 + 4).down_at == pytest.approx(T0 + DOWN_S)
     group.wake(1, T0 + 4)
     assert group.states == [State.MASTER, State.MASTER]
 
@@ -186,6 +188,55 @@ def test_an_owner_with_a_member_that_is_none_waits_for_it() -> None:
     assert group.states == [State.BACKUP, State.BACKUP]
     group.wake(1, T0 + DOWN_S)
     assert group.states == [State.MASTER, State.MASTER]
+
+
+# --- trackers without a first result ---------------------------------------------------------
+
+CHECK = Follow(kind="script", name="chk")
+
+
+def script(value: int | None) -> ev.TrackersChanged:
+    return ev.TrackersChanged(tracking=judge((CHECK,), {CHECK.key: value}))
+
+
+def test_nobody_begins_before_the_first_result_of_each() -> None:
+    group = Group()
+    group[0].handle(script(None), T0)
+    group.start()
+    assert group.states == [State.INIT, State.INIT]
+    assert not any("Transition" in kinds(effects) for effects in group.did.values())
+    did = group.feed(0, script(1), T0 + 1)
+    assert group.states == [State.BACKUP, State.BACKUP]
+    assert [transition(effects).from_state for effects in did.values()] == [State.INIT, State.INIT]
+    assert group[1].next_deadline() == pytest.approx(T0 + 1 + DOWN_S)
+
+
+def test_a_bad_first_result_is_a_fault_of_all() -> None:
+    group = Group()
+    group[0].handle(script(None), T0)
+    group.start()
+    did = group.feed(0, script(0), T0 + 1)
+    assert group.states == [State.FAULT, State.FAULT]
+    assert transition(did["V6"]).from_state is State.INIT
+
+
+def test_an_overdue_first_result_holds_nobody() -> None:
+    group = Group()
+    group[0].handle(script(None), T0)
+    group.start()
+    group.wake(0, group[0].next_deadline() or 0.0)
+    assert group.states == [State.BACKUP, State.BACKUP]
+
+
+def test_in_fault_an_unknown_result_of_one_holds_all() -> None:
+    group = Group({}, {"link_up": False})
+    group[0].handle(script(None), T0)
+    group.start()
+    assert group.states == [State.FAULT, State.FAULT]
+    group.feed(1, ev.InterfaceUp(ifindex=2), T0 + 1)
+    assert group.states == [State.FAULT, State.FAULT]
+    group.feed(0, script(1), T0 + 2)
+    assert group.states == [State.BACKUP, State.BACKUP]
 
 
 # --- falling ---------------------------------------------------------------------------------
@@ -392,6 +443,20 @@ def test_a_new_member_of_a_master_group_comes_along() -> None:
     group._settle(at + 1, "")
     assert group.states == [State.MASTER] * 3
     assert sent(group.did["V4"]) == []
+
+
+def test_a_new_member_that_hears_a_master_does_not() -> None:
+    group, at = masters()
+    fresh = group._new(2, {})
+    group.members.append(fresh)
+    group.core.join(fresh.config.name)
+    group._begin()
+    fresh.handle(ev.Startup(), at + 1)
+    fresh.handle(ev.GroupSays(group="VG", state=State.BACKUP), at + 1)
+    fresh.handle(advert(50, at + 1), at + 1)
+    fresh.handle(advert(150, at + 1), at + 1)
+    group._settle(at + 1, "")
+    assert group.states == [State.BACKUP] * 3
 
 
 def test_a_running_backup_that_is_put_into_a_master_group_pulls_it_down() -> None:
