@@ -217,6 +217,20 @@ def _server_line(words: str, inhibited: str) -> Callable[[_Fields], Iterable[str
     return line
 
 
+_NAMED = re.compile(r"server (\S+)")
+
+
+def _table_entry(of: _Fields) -> Iterable[str] | None:
+    """An entry of the kernel's table: after a health check the verdict is told already."""
+    why = of.get("why")
+    if why == "stop" and of["event"] == "ipvs.server_removed":
+        server = _NAMED.search(str(of["did"]))
+        service = str(of["service"])
+        if server is not None:
+            return [f"Shutting down service {_server(server[1], service)} from VS {service}"]
+    return [] if why in ("health", "stop") else None
+
+
 def _quorum(of: _Fields) -> Iterable[str]:
     gained = of["event"] == "ipvs.quorum_gained"
     quorum, hysteresis = of["quorum"], of.get("hysteresis", 0)
@@ -261,6 +275,10 @@ TABLE: dict[str, Callable[[_Fields], Iterable[str] | None]] = {
     "check.failed": lambda _: [],
     "ipvs.server_up": _server_line("Adding service {} to VS {}", "Enabling service {} of VS {}"),
     "ipvs.server_down": _server_line("Removing service {} from VS {}", "Disabling service {} of VS {}"),
+    **dict.fromkeys(
+        (f"ipvs.{what}_{done}" for what in ("server", "service") for done in ("added", "edited", "removed")),
+        _table_entry,
+    ),
     "ipvs.quorum_gained": _quorum,
     "ipvs.quorum_lost": _quorum,
 }

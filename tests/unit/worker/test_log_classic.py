@@ -45,6 +45,10 @@ def quorum(gained: bool, weight_up: int, sorry: str | None) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def table_entry(event: str, did: str, *, why: str) -> dict[str, Any]:
+    return record(f"ipvs.{event}", "ipvs", service=VS, did=f"{did} {VS}", why=why)
+
+
 BEATEN = {"trigger": "advert", "reason": "beaten", "peer": "10.100.0.2"}
 
 AS_KEEPALIVED: list[tuple[dict[str, Any], list[str], list[str]]] = [
@@ -115,6 +119,10 @@ AS_KEEPALIVED: list[tuple[dict[str, Any], list[str], list[str]]] = [
      [f"Disabling service [10.100.0.2]:tcp:80 of VS {VS}"], []),
     (record("ipvs.server_up", "ipvs", service=VS, server="[10.100.0.2]:80", inhibited=True),
      [f"Enabling service [10.100.0.2]:tcp:80 of VS {VS}"], []),
+    (table_entry("server_removed", "remove server [10.100.0.2]:80 from service", why="stop"),
+     [f"Shutting down service [10.100.0.2]:tcp:80 from VS {VS}"], []),
+    (table_entry("server_removed", "remove server [10.100.0.2]:80 from service", why="health"), [], []),
+    (table_entry("service_removed", "remove service", why="stop"), [], []),
     (quorum(False, 0, None), [f"Lost quorum 1-0=1 > 0 for VS {VS}"], []),
     (quorum(True, 3, None), [f"Gained quorum 1+0=1 <= 3 for VS {VS}"], []),
     (quorum(False, 0, "[10.100.0.2]:99"),
@@ -149,6 +157,7 @@ def test_what_keepalived_does_not_have_comes_as_text() -> None:
         record("vrrp.resumed", instance="VI_1", gap_s=0.1),
         record("process.started", "supervisor", role="bus", role_pid=3),
         tracker("bad", kind="process", reason="0 processes"),
+        table_entry("server_added", "add server [10.100.0.2]:80 to service", why="configuration 1 (full)"),
     ):
         (line,) = log_classic.lines(said)
         assert line.startswith(said["event"] + " ") and "at=" not in line
