@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import stat
 from dataclasses import replace
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
-from keepalived_conf.model import Fifo, GlobalDefs, NotifyTarget, Script, ScriptSlice
+from keepalived_conf.model import Fifo, GlobalDefs, NotifyTarget, Script, ScriptSlice, SmtpServer
 from tests.lab.system import alive
 from tests.netns.script.notify_lab import INSTANCES, NotifyLab, Reader, event
+from tests.unit.script.test_mail import SmtpServerStub
 
 SCRIPT = """#!/bin/sh
 mkdir "{folder}/lock.$2" 2>/dev/null || echo "$2 $4" >> "{folder}/overlaps"
@@ -186,3 +189,42 @@ def test_what_still_runs_at_a_stop_is_ended(folder: Path) -> None:
         lab.stop()
     for pid in rows(folder / "pids"):
         assert not alive(int(pid))
+
+
+# --- mail ------------------------------------------------------------------------------------------
+
+
+def test_mails_that_were_not_handed_over_are_sent_by_a_successor(folder: Path) -> None:
+    server = SmtpServerStub()
+
+    async def reserve() -> None:
+        async with server:
+            pass
+
+    asyncio.run(reserve())
+    settings = GlobalDefs(
+        router_id="r1",
+        smtp_server=SmtpServer(host="127.0.0.1", port=server.port),
+        notification_email=("a@b",),
+    )
+    targets = tuple(replace(one, smtp_alert=True) for one in wanted(folder).targets)
+    with NotifyLab(ScriptSlice(globals=settings, targets=targets), folder) as lab:
+        lab.start()
+        lab.tell(2 * INSTANCES)
+        lab.until(lambda: lab.handled == lab.told)
+        lab.kill()
+
+        async def serve() -> None:
+            async with server, asyncio.timeout(20):
+                lab.start()
+                while len(server.messages) < 2 * INSTANCES:
+                    lab.serve()
+                    await asyncio.sleep(0.01)
+
+        asyncio.run(serve())
+        lab.stop()
+    subjects = [message_from_bytes(data)["Subject"] for data in server.messages]
+    assert subjects == [
+        f"[r1] VRRP Instance {line.split()[1].strip(chr(34))} - Entering {line.split()[2]} state"
+        for line in expected_lines(2 * INSTANCES)
+    ]
