@@ -114,7 +114,8 @@ def follows(config: VrrpInstance, group: SyncGroup | None = None) -> tuple[Follo
     """All trackers of an instance, in the order of the file, those of its group behind its own.
 
     A tracker that the group follows too has the group's weight, unless it has none in the instance. Of an
-    address owner the group's have no weight. Interfaces of addresses elsewhere are followed with weight 0."""
+    address owner the group's have no weight. Interfaces of addresses elsewhere are followed with weight 0,
+    whatever weight is written for them."""
     found: dict[str, Follow] = {}
     for kind in _KINDS:
         for ref in _refs(config, kind):
@@ -127,7 +128,7 @@ def follows(config: VrrpInstance, group: SyncGroup | None = None) -> tuple[Follo
     for address in (*config.virtual_addresses, *config.virtual_addresses_excluded):
         if address.dev != config.interface and not address.no_track:
             one = Follow(kind="interface", name=address.dev)
-            found.setdefault(one.key, one)
+            found[one.key] = one
     return tuple(found.values())
 
 

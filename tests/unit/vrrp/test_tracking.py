@@ -134,7 +134,7 @@ def test_interfaces_of_addresses_elsewhere_are_followed_unless_no_track() -> Non
         track_interface=(TrackRef(name="eth3", weight=7, reverse=False),),
     )
     assert [(one.key, one.weight) for one in follows(config)] == [
-        ("interface:eth3", 7),
+        ("interface:eth3", 0),
         ("interface:eth1", 0),
     ]
 
