@@ -210,7 +210,7 @@ def test_files_and_processes_are_told_and_held_over_a_kill(rig: Rig, tmp_path: P
         globals=GlobalDefs(),
         files=(
             TrackFile(name="n", file=str(number)),
-            TrackFile(name="made", file=str(tmp_path / "made"), init_file=InitFile(value=5)),
+            TrackFile(name="made", file=str(tmp_path / "made"), init_file=InitFile(value=5, overwrite=True)),
         ),
         processes=(TrackProcess(name="p", process=(watched,)),),
     )

@@ -57,6 +57,12 @@ def test_what_was_put_is_what_a_successor_finds(moves: list[tuple[str, int | Non
     assert Ledger(6).load(box.read) == kept
 
 
+def test_long_keys_stay_apart_within_their_room() -> None:
+    names = {stored_key("file:" + "x" * length) for length in (75, 76, 254, 255)}
+    assert len(names) == 4
+    assert max(map(len, names)) == 80
+
+
 def test_room_is_given_back() -> None:
     box, ledger = Box(2), Ledger(2)
     record = TrackerRecord(value=1, since_at=1.0)

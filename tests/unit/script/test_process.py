@@ -114,6 +114,10 @@ def test_a_successor_says_what_was_left_and_forgets_what_is_not_wanted(box: Blac
     two.board.retain([], 21.0)
     assert two.deleted == ["file:f"]
     assert Said(box).board.left == {}
+    two.board.retain([FILE], 22.0)
+    (state,) = two.take()
+    assert isinstance(state, TrackerState)
+    assert state.value is None, "what was taken out is not remembered"
 
 
 def test_the_first_start_is_that_of_the_daemon(box: BlackBox) -> None:

@@ -163,6 +163,7 @@ def test_no_history_runs_a_script_twice_or_never_again(data: st.DataObject) -> N
     fleet.apply([script], 0.0, {})
     now, history, version = 0.0, list[Verdict](), 0
     running = None
+    void = False  # what runs is of no use any more
     value: int | None = None
     for _ in range(data.draw(st.integers(1, 40))):
         now += data.draw(st.floats(0.01, 1.5))
@@ -170,10 +171,12 @@ def test_no_history_runs_a_script_twice_or_never_again(data: st.DataObject) -> N
         if launches:
             assert running is None, "two at once"
             (running,) = launches
+            void = False
         move = data.draw(st.sampled_from(["judge", "end", "reload", "change", "remove", "restart"]))
         if move == "judge" and running is not None:
             verdict = data.draw(verdicts)
             if fleet.judged(running, RESULTS[verdict], now) is not None:
+                assert not void
                 history.append(verdict)
                 value = model(history, 2, 2, value) if len(history) else value
         elif move == "end" and running is not None:
@@ -187,11 +190,11 @@ def test_no_history_runs_a_script_twice_or_never_again(data: st.DataObject) -> N
             script = replace(script, script=Script(command=("/bin/true", str(version))))
             applied = fleet.apply([script], now, {})
             assert applied.end == (() if running is None else (running,))
-            history = []
+            history, void = [], True
         elif move == "remove":
             fleet.apply([], now, {})
             fleet.apply([script], now, {})
-            value, history = None, []
+            value, history, void = None, [], True
         elif move == "restart":
             left = {name: record_of(entry) for name, entry in fleet.entries.items()}
             fleet = Fleet(lambda: 0.7)
