@@ -207,7 +207,7 @@ def test_status_0_is_good_and_arguments_are_passed_as_they_are(way: str) -> None
 
 def test_killed_from_outside() -> None:
     async def body(t: Told) -> None:
-        t.shell("sleep 100")
+        t.shell("exec sleep 100")
         await until_async(lambda: bool(t.started), "it runs")
         os.kill(t.started[0].pid, signal.SIGUSR1)
         result = await t.result()
@@ -585,7 +585,7 @@ def test_nothing_is_said_from_within_submit_and_each_end_before_the_next_start()
 
 def test_terminate_ends_what_runs_and_drops_what_waits() -> None:
     async def body(t: Told) -> None:
-        t.shell("sleep 100")
+        t.shell("exec sleep 100")
         t.shell("echo never")
         t.shell("echo other", key="other")
         await until_async(lambda: len(t.started) == 2, "both run")
@@ -637,7 +637,7 @@ def adopt(t: Told, pid: int, ticks: int, *, timeout_s: float | None = None) -> b
 
 def test_a_program_of_an_earlier_worker_is_waited_for() -> None:
     async def body(t: Told) -> None:
-        left, ticks = left_running("sleep 100")
+        left, ticks = left_running("exec sleep 100")
         assert adopt(t, left.pid, ticks)
         t.shell("echo next")
         await asyncio.sleep(0.05)
@@ -664,7 +664,7 @@ def test_a_program_of_an_earlier_worker_has_its_deadline() -> None:
 
 def test_another_process_under_the_same_number_is_left_alone() -> None:
     async def body(t: Told) -> None:
-        left, ticks = left_running("sleep 100")
+        left, ticks = left_running("exec sleep 100")
         assert not adopt(t, left.pid, ticks + 1)
         left.kill()
         left.wait()
