@@ -177,6 +177,9 @@ class Case:
                 stdout=out,
                 stderr=out,
             )
+        serving_by = time.monotonic() + 30  # the first start of a tree compiles it
+        while not (ROOT / "r").exists() and time.monotonic() < serving_by and daemon.poll() is None:
+            time.sleep(0.05)
         down_s = 4 * self.advert_s + 3
         self.look("start", down_s + self.script_s + 2)
         if daemon.poll() is not None:
