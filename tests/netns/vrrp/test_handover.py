@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keepalived_conf.model import VrrpInstance
+from keepalived_conf.model import SyncGroup, VrrpInstance, VrrpSlice
 from tests.lab import Lab, conf
 from tests.lab.probes import longest_send_gap_s, outage_s
 from tests.lab.system import wait_until
@@ -331,3 +331,33 @@ def test_names(lab: Lab, worker: MakeWorker) -> None:
     assert not answer.ok
     assert answer.text == "OWNER owns its addresses (priority 255): it cannot step down"
     assert step_down(made, 3, name="", until_at=boottime() + 100).ok
+
+
+def test_a_sync_group_steps_down_as_one(lab: Lab, worker: MakeWorker) -> None:
+    """Named by the group or by a member: all members hand over, and are told of."""
+    six = {"addresses": ("fe80::51:1/64",), "virtual_router_id": 52}
+    group = (SyncGroup(name="VG", members=("V4", "V6")),)
+
+    def make(node: str, priority: int) -> Worker:
+        made = worker(node, router(name="V4", priority=priority), router(name="V6", priority=priority, **six))
+        made.slice = VrrpSlice(globals=made.slice.globals, instances=made.slice.instances, sync_groups=group)
+        return made.start()
+
+    def both(node: str) -> bool:
+        return {VIP, "fe80::51:1"} <= lab.addresses(node)
+
+    made = make("n2", 150)
+    wait_until(lambda: both("n2"), 10, "master of both")
+    make("n1", 100)
+    time.sleep(0.6)
+    for number, name in enumerate(("VG", "V6")):
+        lines = step_down(made, 2 * number + 1, name=name).text.splitlines()
+        assert [line.split(" in ")[0] for line in sorted(lines)] == [
+            f"V4 handed over to {lab.address('n1')}",
+            f"V6 handed over to {lab.link_local('n1')}",
+        ]
+        assert both("n1")
+        assert not {VIP, "fe80::51:1"} & lab.addresses("n2")
+        assert ask(made, Resume(name=name, request=2 * number + 2)).ok
+        wait_until(lambda: both("n2") and not holds(lab, "n1"), 10, "back")
+        time.sleep(0.5)
