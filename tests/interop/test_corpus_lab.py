@@ -27,7 +27,7 @@ CASE_S = 300
 DIFFERENCES: dict[str, str] = {
     "002": "a template: keepalived ends because of interfaces called '{' and 'auth_type'; here the instance "
     "is in FAULT until they exist",
-    "139": "auth_type AH: keepalived's adverts are of another protocol; here they are unsigned, with a warning",
+    "139": "auth_type AH: keepalived's adverts are of another protocol; here unsigned, with a warning",
 }
 """Number of a file -> why it may behave otherwise."""
 
