@@ -36,6 +36,19 @@ def records(pair: Pair, event: str, since: int = 0) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
+def worker(pair: Pair, role: str, instead_of: int = 0) -> int:
+    """Pid of n1's worker; after many deaths in a row the next start waits for seconds."""
+    daemon = pair.daemons["n1"]
+
+    def look() -> int | None:
+        pid = daemon.worker_pid(role)
+        return None if pid == instead_of else pid
+
+    found = wait_until(look, 30, f"a {role} worker")
+    assert found is not None
+    return found
+
+
 def priority(pair: Pair) -> int:
     """Of n1's last advert on the wire."""
     return pair.observer.adverts(src="10.100.0.1")[-1].priority
@@ -53,10 +66,10 @@ def test_kills_of_the_script_worker_and_the_bus_move_nothing(tmp_path: Path) -> 
             role = "bus" if number % 5 == 4 else "script"
             hang = role == "script" and number % 4 == 2
             time.sleep(random.uniform(0.0, 1.0))
-            pid = pair.pid("n1", role)
+            pid = worker(pair, role)
             kill(pid, signal.SIGSTOP if hang else signal.SIGKILL)
             hit[role] += 1
-            wait_until(lambda role=role, pid=pid: pair.pid("n1", role) != pid, 20, f"another {role}")  # type: ignore[misc]
+            worker(pair, role, instead_of=pid)
             if number % 3 == 0:
                 good = not good
                 at = time.monotonic()
@@ -94,7 +107,7 @@ def test_a_script_is_bad_while_nobody_runs_it(tmp_path: Path, how: signal.Signal
         folder.chmod(0o755)
     with Pair(1.0, configs=(config(tmp_path, 150), ""), start=("n1",)) as pair:
         wait_until(lambda: priority(pair) == 157, 10, "both weights")
-        kill(pair.pid("n1", "script"), how)
+        kill(worker(pair, "script"), how)
         (tmp_path / "chk").touch()
         wait_until(lambda: not pair.holders(), 15, "a fault")
         (tmp_path / "chk").unlink()
