@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from deploy.setup.common import search_path
-from tests.runner.tiers import RESULTS, TIERS, Outcome, run_tier
+from tests.runner.tiers import RESULTS, TIERS, Outcome, Tier, run_tier
 
-SUMMARY = RESULTS / "summary.json"
+SUMMARY = Path(os.environ.get("PYKEEPALIVED_TEST_SUMMARY") or RESULTS / "summary.json")
+AHEAD = {"kernel": "interop"}
+"""Tier -> the tier beside which it already runs: one core for the test kernel, one for the other."""
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_RUN = 3
@@ -64,6 +70,42 @@ def require_all() -> int:
     return bad
 
 
+class Ahead:
+    """A tier that a runner of its own runs in the background; its output comes when it is its turn."""
+
+    def __init__(self, tier: Tier) -> None:
+        self._tier = tier
+        self._summary = RESULTS / f"summary-{tier.name}.json"
+        self._summary.unlink(missing_ok=True)
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - it lives until ``outcome``
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.runner", tier.name],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYKEEPALIVED_TEST_SUMMARY": str(self._summary)},
+        )
+        atexit.register(self._process.terminate)
+
+    def outcome(self) -> Outcome:
+        """Wait for its end, show its output."""
+        try:
+            self._process.wait()
+        except KeyboardInterrupt:
+            self._process.terminate()  # it takes this as an interruption, and ends what it started
+            self._process.wait()
+            raise
+        self._output.seek(0)
+        sys.stdout.write(self._output.read().decode(errors="replace"))
+        self._output.close()
+        try:
+            (one,) = json.loads(self._summary.read_text())["tiers"]
+            return Outcome(**one)
+        except (OSError, ValueError, KeyError, TypeError):
+            why = f"its runner ended with status {self._process.returncode} (see above)"
+            return Outcome(tier=self._tier.name, result="failed", failed=1, failures=[why])
+
+
 def main(arguments: Sequence[str]) -> int:
     if list(arguments) == ["--require-all"]:
         return require_all()
@@ -79,11 +121,14 @@ def main(arguments: Sequence[str]) -> int:
     started_at = time.monotonic()
     outcomes: list[Outcome] = []
     SUMMARY.unlink(missing_ok=True)
-    for tier in TIERS:
-        if names and tier.name not in names:
-            continue
+    chosen = [tier for tier in TIERS if not names or tier.name in names]
+    ahead: dict[str, Ahead] = {}
+    for tier in chosen:
         print(f"\n=== {tier.name}: {tier.about}", flush=True)
-        outcomes.append(run_tier(tier, extra))
+        for other in chosen:
+            if AHEAD.get(other.name) == tier.name and not extra:
+                ahead[other.name] = Ahead(other)
+        outcomes.append(ahead[tier.name].outcome() if tier.name in ahead else run_tier(tier, extra))
         if outcomes[-1].result == "not run":
             print(f"not run: {outcomes[-1].why}")
     RESULTS.mkdir(parents=True, exist_ok=True)

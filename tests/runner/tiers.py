@@ -29,8 +29,8 @@ class Tier:
     about: str
     timeout_s: float
     place: Callable[[str, float], Place | Refusal]
-    beside: str = ""
-    """Folder of the tier that runs in a process of its own beside the rest: two cores, half the time."""
+    beside: tuple[str, ...] = ()
+    """What of the tier's folder runs in a process of its own beside the rest: two cores, half the time."""
 
 
 @dataclass(kw_only=True)
@@ -65,10 +65,28 @@ def _peers(tier: str, _timeout_s: float) -> Place | Refusal:
 
 TIERS = (
     Tier(name="lint", about="ruff and mypy --strict", timeout_s=300, place=_here),
-    Tier(name="unit", about="pure parts, one by one", timeout_s=180, place=_here, beside="conf"),
-    Tier(name="sim", about="whole segments of routers under virtual time", timeout_s=300, place=_here),
-    Tier(name="netns", about="real packets in network namespaces", timeout_s=600, place=_namespaces),
-    Tier(name="interop", about="one virtual router with real keepalived", timeout_s=900, place=_peers),
+    Tier(name="unit", about="pure parts, one by one", timeout_s=180, place=_here, beside=("bus", "conf")),
+    Tier(
+        name="sim",
+        about="whole segments of routers under virtual time",
+        timeout_s=300,
+        place=_here,
+        beside=("test_mutants.py",),
+    ),
+    Tier(
+        name="netns",
+        about="real packets in network namespaces",
+        timeout_s=600,
+        place=_namespaces,
+        beside=("script",),
+    ),
+    Tier(
+        name="interop",
+        about="one virtual router with real keepalived",
+        timeout_s=900,
+        place=_peers,
+        beside=("test_virtual_router.py",),
+    ),
     Tier(name="kernel", about="a kernel with real IPVS", timeout_s=900, place=places.ipvs_kernel),
     Tier(name="chaos", about="processes killed and stopped under traffic", timeout_s=1200, place=_namespaces),
 )
@@ -112,7 +130,8 @@ def _pytest(tier: Tier, place: Place, arguments: Sequence[str]) -> Outcome:
     RESULTS.mkdir(parents=True, exist_ok=True)
     folder = f"tests/{tier.name}"
     if tier.beside and not arguments:
-        runs = [[folder, f"--ignore={folder}/{tier.beside}"], [f"{folder}/{tier.beside}"]]
+        others = [f"{folder}/{name}" for name in tier.beside]
+        runs = [[folder, *(f"--ignore={path}" for path in others)], others]
     else:
         runs = [[folder, *arguments]]
     reports = [RESULTS / f"{tier.name}{'-beside' * index}.xml" for index in range(len(runs))]

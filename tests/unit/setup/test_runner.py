@@ -107,7 +107,7 @@ def test_a_folder_beside_counts_like_the_rest(
     )
     monkeypatch.setattr(sys, "executable", "python")
     place = dataclasses.replace(HERE, prefix=("sh", str(script)))
-    tier = Tier(name="unit", about="", timeout_s=5, place=lambda *_: place, beside="beside")
+    tier = Tier(name="unit", about="", timeout_s=5, place=lambda *_: place, beside=("beside",))
     outcome = tiers.run_tier(tier)
     assert (outcome.result, outcome.passed, outcome.failed) == ("failed", 2, 1)
     assert outcome.failures == ["pytest ended with status 1 (see above)"]
@@ -152,3 +152,29 @@ def test_require_all_names_each_tier_that_did_not_run(
         capsys.readouterr()
         assert runner.require_all() == expected
         assert (f"tier kernel: {result}: no ip_vs ./run setup" in capsys.readouterr().err) == bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("summary", "result", "failures"),
+    [
+        ('{"tiers": [{"tier": "kernel", "result": "passed", "passed": 7}]}', "passed", []),
+        ("", "failed", ["its runner ended with status 5 (see above)"]),
+    ],
+)
+def test_a_tier_that_runs_ahead_comes_in_its_turn(
+    summary: str,
+    result: str,
+    failures: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(runner, "RESULTS", tmp_path)
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!/bin/sh\necho ran $3\necho '{summary}' > $PYKEEPALIVED_TEST_SUMMARY\nexit 5\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stand_in))
+    ahead = runner.Ahead(Tier(name="kernel", about="", timeout_s=5, place=lambda *_: HERE))
+    outcome = ahead.outcome()
+    assert (outcome.result, outcome.failures) == (result, failures)
+    assert capfd.readouterr().out == "ran kernel\n"
