@@ -62,7 +62,7 @@ def test_kills_of_the_script_worker_and_the_bus_move_nothing(tmp_path: Path) -> 
         wait_until(lambda: priority(pair) == 157, 10, "both weights")
         before, began = len(pair.log("n1")), time.time()
         good, worst_s, hit = True, 0.0, {"script": 0, "bus": 0}
-        for number in range(rounds(20)):
+        for number in range(rounds(12)):
             role = "bus" if number % 5 == 4 else "script"
             hang = role == "script" and number % 4 == 2
             time.sleep(random.uniform(0.0, 1.0))

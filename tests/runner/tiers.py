@@ -78,7 +78,14 @@ TIERS = (
         about="real packets in network namespaces",
         timeout_s=600,
         place=_namespaces,
-        beside=("script",),
+        beside=(
+            "checker",
+            "script",
+            "test_explain.py",
+            "test_reload.py",
+            "test_step_down.py",
+            "vrrp/test_groups.py",
+        ),
     ),
     Tier(
         name="interop",

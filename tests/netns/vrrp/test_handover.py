@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -51,6 +52,10 @@ def ask(made: Worker, message: StepDown | Resume, timeout_s: float = 10.0) -> An
     return made.await_message(Answered, lambda m: m.request == message.request, timeout_s)
 
 
+COUNT = int(os.environ.get("PYKEEPALIVED_TEST_HANDOVERS", "3"))
+"""Hand-overs that a client must have seen, those in which this host stalled not counted."""
+
+
 def step_down(made: Worker, number: int = 1, *, name: str = "VI", until_at: float = 0.0) -> Answered:
     return ask(made, StepDown(name=name, reason="kernel update", until_at=until_at, request=number))
 
@@ -65,7 +70,7 @@ def test_a_client_loses_less_than_10_ms(lab: Lab, worker: MakeWorker, heir: int)
     second = _master(worker("n1", router(priority=heir, state="BACKUP")), lab)
     lost: list[float] = []
     both: list[float] = []
-    for _round in range(12):
+    for _round in range(3 * COUNT):
         leaver = worker("n2", router(priority=min(254, heir + 50)))
         if heir == 254:  # of two equals the one that is there first stays
             second.stop()
@@ -92,10 +97,10 @@ def test_a_client_loses_less_than_10_ms(lab: Lab, worker: MakeWorker, heir: int)
         of_n1 = [a.answered_at or 0.0 for a in arps if a.who == lab.mac("n1")]
         both.append(max(0.0, max(of_n2) - min(of_n1)))
         assert len(wire.adverts(since, active=False)) == 1
-        if len(lost) >= 5:
+        if len(lost) >= COUNT:
             break
     print(f"priority {heir}: lost {[round(s * 1000, 1) for s in lost]} ms, both {both}")
-    assert len(lost) >= 3, "the host stalled all the time"
+    assert len(lost) == COUNT, "the host stalled all the time"
     assert statistics.median(lost) < 0.010
     assert statistics.median(both) < 0.002
 
