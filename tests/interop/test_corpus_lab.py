@@ -2,12 +2,13 @@
 addresses, adverts and programs at the start, when scripts fail, when an interface goes down, and at a stop.
 
 The folder is that of tests/unit/conf/test_corpus.py; $PYKEEPALIVED_TEST_KEEPALIVED names another keepalived
-than Debian's. Only the VRRP part runs (-P): the kernel here need not have IPVS.
+than Debian's. Only the VRRP part runs (-P): the kernel here need not have IPVS. It takes minutes: see ``needs_time``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from tests.lab import programs
 from tests.lab.system import REPOSITORY
 from tests.unit.conf.test_corpus import FOLDER, ROWS, installed, loaded, needs_corpus
 
-AT_ONCE = 6
+AT_ONCE = 8
 CASE_S = 300
 DIFFERENCES: dict[str, str] = {
     "002": "a template: keepalived ends because of interfaces called '{' and 'auth_type'; here the instance "
@@ -59,7 +60,14 @@ def observed(path: Path, program: programs.Program) -> dict[str, Any]:
     return found
 
 
+needs_time = pytest.mark.skipif(
+    not os.environ.get("PYKEEPALIVED_TEST_CORPUS_LAB"),
+    reason="takes some ten minutes: set PYKEEPALIVED_TEST_CORPUS_LAB=1 to run it",
+)
+
+
 @needs_corpus
+@needs_time
 def test_the_wild_behaves_as_under_keepalived(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     needs_keepalived()
     files = candidates(tmp_path)
