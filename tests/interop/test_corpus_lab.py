@@ -2,7 +2,8 @@
 addresses, adverts and programs at the start, when scripts fail, when an interface goes down, and at a stop.
 
 The folder is that of tests/unit/conf/test_corpus.py; $PYKEEPALIVED_TEST_KEEPALIVED names another keepalived
-than Debian's. Only the VRRP part runs (-P): the kernel here need not have IPVS. It takes minutes: see ``needs_time``.
+than Debian's. Only the VRRP part runs (-P): the kernel here need not have IPVS. It takes minutes: see
+``needs_time``.
 """
 
 from __future__ import annotations
