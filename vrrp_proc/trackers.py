@@ -50,6 +50,8 @@ class Trackers:
         self._scripts: dict[str, VrrpScript] = {}
         self._values: dict[str, int | None] = {}
         self._results: dict[str, str] = {}
+        self._unusable: set[str] = set()
+        """Keys of trackers that were tried, and still nothing is known: they cannot be run."""
         self._silent: set[str | None] = set()
         self._debounce = Debounce()
         self._timer = Timer(self._settled)
@@ -71,6 +73,7 @@ class Trackers:
             self._values[key] = self._kept.get(key)
         self._values = {key: self._values[key] for key in sorted(keys)}
         self._results = {key: text for key, text in self._results.items() if key in keys}
+        self._unusable &= keys
         self._kept.keep_only(keys)
         if self._subscriber is not None:  # what was said before it was followed
             for record in self._subscriber.records(STREAM).values():
@@ -101,7 +104,14 @@ class Trackers:
         if interfaces:
             values = {**values, **interfaces}
         stale = _ELSEWHERE if self._silent else ()
-        return judge(wanted, values, stale=stale, results=self._results, scripts=self._scripts)
+        return judge(
+            wanted,
+            values,
+            stale=stale,
+            unusable=self._unusable,
+            results=self._results,
+            scripts=self._scripts,
+        )
 
     def link_up(self, name: str) -> bool:
         """Administratively up and running, with the delays that it has."""
@@ -175,13 +185,24 @@ class Trackers:
             return False
         self._results[said.key] = said.last_result
         before = self._values[said.key]
-        if said.value is None or said.value == before:
-            return False  # who does not know says nothing about what was known
+        if said.value is None:  # who does not know says nothing about what was known
+            return before is None and self._is_unusable(said)
+        self._unusable.discard(said.key)
+        if said.value == before:
+            return False
         self._kept.put(said.key, said.value)
         self._values[said.key] = said.value
         self._log(
             "info", "vrrp.tracker", tracker=said.key, value=said.value, before=before, result=said.last_result
         )
+        return True
+
+    def _is_unusable(self, said: TrackerState) -> bool:
+        """It was tried, and nothing came of it: as in keepalived, the router goes on without it."""
+        if said.last_at is None or said.key in self._unusable:
+            return False
+        self._unusable.add(said.key)
+        self._log("warning", "vrrp.tracker_unusable", tracker=said.key, result=said.last_result)
         return True
 
     def _became_silent(self, publisher: str | None, silent_s: float) -> bool:

@@ -55,20 +55,23 @@ class Share:
     fault: bool
     stale: bool = False
     """The value is held while whoever finds it out is silent."""
+    unusable: bool = False
+    """It was tried and cannot be: nothing comes of waiting for it."""
     result: str = field(default="", compare=False)
     """For people: what was found last."""
 
     @property
     def waiting(self) -> bool:
         """It can be a fault, and nobody knows yet."""
-        return self.value is None and self.follow.weight == 0 and self.follow.kind in _WAITED_FOR
+        may_be_fault = self.follow.weight == 0 and self.follow.kind in _WAITED_FOR
+        return self.value is None and may_be_fault and not self.unusable
 
     @property
     def text(self) -> str:
         """For people: ``script chk is bad (exit status 1)``."""
         follow = self.follow
         if self.value is None:
-            said = "is not known yet"
+            said = "cannot be used" if self.unusable else "is not known yet"
         elif follow.kind == "file":
             said = f"holds {self.value}"
         elif follow.kind == "interface":
@@ -179,10 +182,12 @@ def judge(
     values: Mapping[str, int | None],
     *,
     stale: Collection[str] = (),
+    unusable: Collection[str] = (),
     results: Mapping[str, str] | None = None,
     scripts: Mapping[str, VrrpScript] | None = None,
 ) -> Tracking:
-    """All trackers of one router. ``values`` by key; ``stale``: kinds whose owner is silent."""
+    """All trackers of one router. ``values`` by key; ``stale``: kinds whose owner is silent; ``unusable``:
+    keys of those that were tried in vain."""
     shares = []
     wait_s = 0.0
     for follow in wanted:
@@ -190,7 +195,13 @@ def judge(
         added, fault = contribution(follow, value)
         result = (results or {}).get(follow.key, "")
         share = Share(
-            follow=follow, value=value, share=added, fault=fault, stale=follow.kind in stale, result=result
+            follow=follow,
+            value=value,
+            share=added,
+            fault=fault,
+            stale=follow.kind in stale,
+            unusable=value is None and follow.key in unusable,
+            result=result,
         )
         shares.append(share)
         if share.waiting:

@@ -31,6 +31,16 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
+@pytest.fixture
+def worker(worker: MakeWorker) -> MakeWorker:
+    """With the hand-over at a stop too, unless a test says otherwise."""
+
+    def make(node: str, *instances: VrrpInstance, **globals_: Any) -> Worker:
+        return worker(node, *instances, **({"handover": True} | globals_))
+
+    return make
+
+
 def router(**given: Any) -> VrrpInstance:
     values: dict[str, Any] = {"addresses": (f"{VIP}/16",), "advert_int_cs": 20}
     return instance(**(values | given))
@@ -147,10 +157,12 @@ def test_a_stop_is_over_before_the_supervisor_kills(lab: Lab, worker: MakeWorker
     assert not holds(lab, "n1")
 
 
-@pytest.mark.parametrize("why", ["handover off", "address owner", "no patience"])
+@pytest.mark.parametrize("why", ["handover off", "handover not said", "address owner", "no patience"])
 def test_the_order_of_the_rfc(lab: Lab, worker: MakeWorker, why: str) -> None:
     if why == "handover off":
         made = worker("n1", router(advert_int_cs=100), handover=False)
+    elif why == "handover not said":
+        made = worker("n1", router(advert_int_cs=100), handover=None)
     elif why == "no patience":
         made = worker("n1", router(advert_int_cs=100), child_wait_time_s=0.0)
     else:

@@ -219,6 +219,18 @@ def test_bad_first_result_is_a_fault_and_a_silent_tracker_counts_as_good(
     assert time.monotonic() - began_at > 4.5
 
 
+def test_a_script_that_cannot_be_run_is_not_waited_for(worker: MakeWorker, world: World) -> None:
+    """As in keepalived: the instance goes on without it."""
+    made = worker("n1", instance(advert_int_cs=10, track_script=(ref("chk"),)))
+    made.extra["vrrp_scripts"] = (replace(SCRIPT, interval_s=60, timeout_s=60),)
+    world.start(made)
+    world.say("script", "chk", None, "/bin/chk does not exist")
+    world.until(lambda s: s.state == "MASTER", "master at once")
+    assert "vrrp.tracker_unusable" in made.log()
+    world.say("script", "chk", 0, "exit status 1")
+    world.until(lambda s: s.state == "FAULT", "it can be run now")
+
+
 def test_interface_elsewhere_is_a_fault_with_the_link_as_its_cause(
     lab: Lab, worker: MakeWorker, world: World
 ) -> None:

@@ -172,6 +172,14 @@ def test_the_wait_for_first_results_is_that_of_the_slowest_script() -> None:
     assert known.waiting == ()
 
 
+def test_nobody_waits_for_what_cannot_be_run() -> None:
+    wanted = [Follow(kind="script", name="a")]
+    (share,) = judge(wanted, {}, unusable={"script:a"}, results={"script:a": "no such file"}).shares
+    assert (share.waiting, share.text) == (False, "script a cannot be used (no such file)")
+    (share,) = judge(wanted, {"script:a": 0}, unusable={"script:a"}).shares
+    assert (share.unusable, share.fault) == (False, True)
+
+
 def test_texts_for_people() -> None:
     wanted = [
         Follow(kind="script", name="chk"),
