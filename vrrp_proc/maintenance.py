@@ -65,8 +65,8 @@ class Maintenance:
 
     @property
     def hand_over_at_stop_s(self) -> float:
-        """At a stop only where it is asked for: the process then ends when the
-        successor has spoken, but before         the supervisor loses patience."""
+        """At a stop only where it is asked for: the process then ends when the successor has spoken, but
+        before the supervisor loses patience."""
         if not self._host.globals.handover:
             return 0.0
         return max(0.0, self._host.globals.child_wait_time_s - _STOP_ROOM_S)
