@@ -164,9 +164,16 @@ def test_it_says_what_it_cannot_honour(contained: Contained) -> None:
     assert "CAP_IPC_LOCK" in locked[0]["hint"]
     files = events(contained.daemon, "pid_file.not_written")
     assert any("Read-only file system" in record["why"] for record in files)
-    findings = "\n".join(record["text"] for record in events(contained.daemon, "config.finding"))
-    for wish in WISHES:
-        assert f"{wish.split()[0]} is understood, has no effect" in findings
+    refused = {
+        (record["process"], record["problem"].partition(":")[0])
+        for record in events(contained.daemon, "process.scheduling")
+    }
+    assert {
+        ("vrrp", "nice value -10"),
+        ("vrrp", "real-time priority 50"),
+        ("checker", "nice value -5"),
+    } <= refused
+    assert all("CAP_SYS_NICE" in r["problem"] for r in events(contained.daemon, "process.scheduling"))
     assert "Traceback" not in contained.daemon.log_text()
 
 
