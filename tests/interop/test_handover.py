@@ -71,7 +71,8 @@ def test_keepalived_as_the_successor(lab: Lab, version: int) -> None:
             break
     print(f"version {version}: lost {[round(s * 1000, 1) for s in lost]} ms")
     assert lost, "the host stalled all the time"
-    assert statistics.median(lost) < 0.010
+    # Less than 10 ms on a quiet host; in the RFC's order it would be the skew, 0.3 s and more.
+    assert statistics.median(lost) < 0.05
 
 
 def test_a_step_down_in_favour_of_keepalived(lab: Lab) -> None:
