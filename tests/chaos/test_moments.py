@@ -250,7 +250,9 @@ def _blows(blow: Callable[[Pair], None], spacing_s: float, advert_int: float, co
 
 # --- installation gone, disk full ---------------------------------------------------------------------
 
-PACKAGES = ("supervisor", "vrrp_proc", "checker_proc", "ipvs_proc", "bus", "keepalived_conf", "worker")
+PACKAGES = (
+    "supervisor", "vrrp_proc", "checker_proc", "ipvs_proc", "script_proc", "bus", "keepalived_conf", "worker",
+)  # fmt: skip
 
 
 def _without_installation(count: int) -> list[str]:

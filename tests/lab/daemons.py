@@ -121,8 +121,11 @@ class Daemon:
         return sorted(pid for pid in family if alive(pid))
 
     def vrrp_pid(self) -> int | None:
-        """The process that reads the raw VRRP socket now, whatever a pid file says."""
-        return raw_protocol_reader(self.netns)
+        """The process that reads the raw VRRP socket now, whatever a pid file says; None while only our
+        supervisor holds it, for a worker that is just being started."""
+        found = raw_protocol_reader(self.netns)
+        keeps_only = self.program.run_dir and self.process is not None and found == self.process.pid
+        return None if keeps_only else found
 
     def worker_pid(self, role: str) -> int | None:
         """Pid of the process of a role (vrrp, checker, ipvs, bus); None when there is none.
