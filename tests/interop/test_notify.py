@@ -311,9 +311,12 @@ def run_both(tmp_path_factory: pytest.TempPathFactory, kind: type[Course]) -> di
     if why := programs.missing("keepalived"):
         pytest.skip(why)
 
+    # Not below /tmp: anybody may write there, and such a script is not run as root. Made here: pytest's maker
+    # of folders is not for two threads.
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("keepalived", "ours")}
+
     def run(program: str) -> Told:
-        # Not below /tmp: anybody may write there, and such a script is not run as root.
-        folder = tmp_path_factory.mktemp(program)
+        folder = folders[program]
         for one in (folder, folder.parent):
             one.chmod(0o755)
         with Lab() as lab:
@@ -325,7 +328,7 @@ def run_both(tmp_path_factory: pytest.TempPathFactory, kind: type[Course]) -> di
                     os.close(course.fifo)
 
     with ThreadPoolExecutor(2) as pool:
-        runs = {name: pool.submit(run, name) for name in ("keepalived", "ours")}
+        runs = {name: pool.submit(run, name) for name in folders}
         return {name: future.result() for name, future in runs.items()}
 
 
