@@ -127,8 +127,10 @@ class ScriptWorker(AioWorker):
             if isinstance(result, BaseException):
                 self.log.error("script.fault", what="stop", reason=str(result))
         for close in (self.files.close, self.processes.close, self.runner.close):
-            with contextlib.suppress(Exception):
+            try:
                 close()
+            except Exception:  # the others are closed all the same
+                self.log.exception("script.fault", what="the end of a part")
         self._pump()
         self.loop.remove_reader(self.publisher.fileno())
         self.publisher.close()
