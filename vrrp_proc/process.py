@@ -11,27 +11,29 @@ import ctypes
 import gc
 import os
 import resource
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bus.codec import dumps, loads
 from bus.messages import VrrpGroupTransition
-from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance, VrrpSlice
+from keepalived_conf.model import GlobalDefs, VrrpInstance, VrrpSlice
 from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import group_of
 from vrrp_proc.announce import Announcer
 from vrrp_proc.boxes import Entry, Ledger
-from vrrp_proc.effects import LowerPriorityHeard, PriorityChanged, Resumed, Transition
+from vrrp_proc.directory import Directory
 from vrrp_proc.events import ReceiveGap
 from vrrp_proc.group_shell import Groups
 from vrrp_proc.link_log import LinkLog
+from vrrp_proc.link_watch import LinkWatch
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Stage, Timer
 from vrrp_proc.maintenance import Departure, Maintenance
-from vrrp_proc.netlink import AddressEvent, Monitor, NetlinkError, OverrunError, RouteSocket
+from vrrp_proc.netlink import RouteSocket
+from vrrp_proc.pace import Pace
 from vrrp_proc.ports import PortKey, Ports, Use
 from vrrp_proc.publish import BusVoice, state_record
+from vrrp_proc.reports import Reporter
 from vrrp_proc.router import is_renamed, same_router
 from vrrp_proc.sockets import Received, SendSocket
 from vrrp_proc.trackers import Trackers
@@ -56,11 +58,8 @@ from worker.control import (
     Stop,
 )
 
-_GC_EVERY_S = 10.0
 _SETTLE_AFTER_S = 0.05
 _SETTLE_ROOM_S = 0.010
-_SUSPEND_NOTICED_S = 0.05
-_LATE_TOLD_AFTER_S = 10.0
 _STOP_SLACK_S = 0.2
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
@@ -93,32 +92,29 @@ class VrrpWorker:
         self._control = ctx.control
         self._log = logging.logger(ctx.role)
         self.loop = Loop(boottime)
-        self.loop.before_timers = self._before_timers
         self.globals = GlobalDefs()
         self.links = LinkTable()
         self._link_log = LinkLog(self.links, self.log)
         self.ledger = Ledger(self._attach_box())
         self._route = RouteSocket()
-        self._monitor = Monitor()
+        self._watch = LinkWatch(self.links, self._route, self.routers, self._links_changed, self._log)
         self._announcer = Announcer(self.loop, self._announce_failed)
-        self.work = AddressWork(self.loop, self._route, self._announcer, self._read_links, self._absent)
+        self.work = AddressWork(self.loop, self._route, self._announcer, self._watch.read, self._watch.absent)
         self.ports = Ports(
             self.loop, ctx.kept_fds, ctx.control.store, ctx.control.unstore, self._packets, self.log
         )
         self.groups = Groups(self.loop.defer, self._say, self._groups_changed, self.log)
         self._routers: dict[str, VirtualRouter] = {}
-        self._by_vrid: dict[tuple[str, int, int], list[VirtualRouter]] = {}
+        self._directory = Directory()
         self._leaving: list[VirtualRouter] = []
         self.maintenance = Maintenance(self)
         self._departure: Departure | None = None
         self._prepared: dict[int, VrrpSlice] = {}
         self._ready = False
         self._changed: dict[str, VirtualRouter] = {}
-        self._suspended_s = _suspended_s()
-        self._advert_left = False
-        self._collect_at = boottime() + _GC_EVERY_S
-        self._collections = 0
+        self._pace = Pace(self.loop, self._woken, self._log)
         self._voice = BusVoice(ctx, self.loop)
+        self.reports = Reporter(self.loop.defer, self.groups, self._voice, self._log)
         self._trackers = Trackers(
             self.loop,
             self.links,
@@ -131,8 +127,6 @@ class VrrpWorker:
         self._settling: list[Callable[[], None]] = [self._voice.open, self._listen, self._lock_memory]
         self._settle_timer = Timer(self._settle)
         self._settle_tries = 0
-        self._worst_late_s = 0.0
-        self._late_timer = Timer(self._tell_late)
         self._beat_timer = Timer(self._beat)
         self._start_timer = Timer(self._start_delayed)
         self._delayed: list[VirtualRouter] = []
@@ -152,8 +146,8 @@ class VrrpWorker:
     def run(self) -> None:
         self._control.hello()
         self.loop.add_reader(self._control.fileno(), Stage.CONTROL, self._control_readable)
-        self.loop.add_reader(self._monitor.fileno(), Stage.NETLINK, self._links_readable)
-        self.links.load(self._route.links(), self._route.addresses())
+        self.loop.add_reader(self._watch.fileno(), Stage.NETLINK, self._watch.readable)
+        self._watch.load()
         for text in self.ledger.damaged:
             self._log.warning("vrrp.record_damaged", reason=text)
         self._beat(boottime())
@@ -165,7 +159,7 @@ class VrrpWorker:
         self._announcer.close()
         self.ports.close()
         self._route.close()
-        self._monitor.close()
+        self._watch.close()
         self.loop.close()
 
     def _leave(self, detail: str) -> None:
@@ -205,18 +199,8 @@ class VrrpWorker:
         self._control.heartbeat()
         self._voice.pump()
         self._trackers.pump()
-        self._collect(now)
+        self._pace.collect(now)
         self.loop.arm(self._beat_timer, now + HEARTBEAT_S, 0.001)
-
-    def _collect(self, now: float) -> None:
-        """Garbage right after an advert, when the next one is furthest away."""
-        due_at = self.loop.next_due_at()
-        if now < self._collect_at or (due_at is not None and due_at - now < 0.005):
-            return
-        self._collect_at = now + _GC_EVERY_S
-        found = gc.collect(1)
-        self._collections += 1
-        self._log.debug("vrrp.collected", found=found, collections=self._collections)
 
     def _settle(self, now: float) -> None:
         """After the first adverts: what costs milliseconds, one piece at a time, between adverts."""
@@ -407,7 +391,7 @@ class VrrpWorker:
                 if complete:
                     heard_all.add(key)
                 for packet in packets:
-                    addressee = self._addressee(key, packet)
+                    addressee = self._directory.addressee(key, packet)
                     if addressee in queued:
                         queued[addressee].append(packet)
         now = boottime()
@@ -469,10 +453,7 @@ class VrrpWorker:
 
     def _index(self) -> None:
         self._link_log.look(router.config for router in self._routers.values())
-        self._by_vrid = {}
-        for router in self._listening():
-            key = (router.interface, router.config.family, router.config.virtual_router_id)
-            self._by_vrid.setdefault(key, []).append(router)
+        self._directory.index(self._listening())
 
     def _open_ports(self) -> None:
         """Sockets for exactly the interfaces and families in use, as far as the interfaces exist."""
@@ -504,51 +485,11 @@ class VrrpWorker:
                 if (router.interface, router.config.family) == key:
                     router.feed(ReceiveGap(detail="the receive queue overflowed"))
         for packet in packets:
-            addressee = self._addressee(key, packet)
+            addressee = self._directory.addressee(key, packet)
             if addressee is not None:
                 addressee.hear(packet)
 
-    def _addressee(self, key: PortKey, packet: Received) -> VirtualRouter | None:
-        payload = packet.datagram.payload
-        if len(payload) < 2:
-            return None
-        candidates = self._by_vrid.get((*key, payload[1]), [])
-        if len(candidates) <= 1:
-            return candidates[0] if candidates else None
-        destination = packet.datagram.destination
-        if destination is not None and destination.is_multicast:
-            return next((r for r in candidates if not r.config.unicast_peers), None)
-        unicast = [r for r in candidates if r.config.unicast_peers]
-        for router in unicast:
-            if any(peer.address == packet.datagram.source for peer in router.config.unicast_peers):
-                return router
-        return unicast[0] if unicast else candidates[0]
-
     # --- links and addresses -----------------------------------------------------------------------
-
-    def _links_readable(self) -> None:
-        before = self.links.indices()
-        gone: set[tuple[int, Any]] = set()
-        changed = False
-        try:
-            while events := self._monitor.receive():
-                for event in events:
-                    changed = self.links.apply(event) or changed
-                    if isinstance(event, AddressEvent) and event.gone:
-                        gone.add((event.index, event.address))
-        except OverrunError:
-            self._log.warning("vrrp.netlink_overrun", action="links and addresses are read again")
-            with contextlib.suppress(OverrunError):
-                while self._monitor.receive():
-                    pass
-            self._read_links()
-            self._links_changed(before)
-            self._find_missing(None)
-            return
-        if changed:
-            self._links_changed(before)
-        if gone:
-            self._find_missing(gone)
 
     def _links_changed(self, before: set[int]) -> None:
         for index in before - self.links.indices():
@@ -565,120 +506,23 @@ class VrrpWorker:
             router.track()
         self._bury()
 
-    def _find_missing(self, gone: set[tuple[int, Any]] | None) -> None:
-        """Tell routers which of their installed addresses are not there any more (None: look at all)."""
-        suspects: dict[VirtualRouter, list[VirtualAddress]] = {}
-        for router in self._routers.values():
-            for vip in router.installed:
-                link = self.links.by_name(vip.dev)
-                if gone is None or link is None or (link.index, vip.interface.ip) in gone:
-                    suspects.setdefault(router, []).append(vip)
-        if not suspects:
-            return
-        self._read_links()  # events may be older than our own last batch: the kernel's table decides
-        for router, addresses in suspects.items():
-            ordered = [vip for vip in router.addresses() if vip in addresses]
-            missing = self._absent(ordered)
-            if missing:
-                self._log.warning(
-                    "vrrp.addresses_removed",
-                    instance=router.name,
-                    addresses=[str(v.interface) for v in missing],
-                )
-                router.missing(missing)
-
-    def _read_links(self) -> None:
-        try:
-            self.links.load(self._route.links(), self._route.addresses())
-        except (NetlinkError, OSError) as error:
-            self._log.error("vrrp.netlink", reason=str(error))
-
-    def _absent(self, addresses: Sequence[VirtualAddress]) -> tuple[VirtualAddress, ...]:
-        return tuple(vip for vip in addresses if not self.links.holds(vip.dev, vip.interface.ip))
-
     # --- as the host of routers ----------------------------------------------------------------------
 
     def suspended_s(self) -> float:
-        return self._suspended_s
+        return self._pace.suspended_s
 
-    def _before_timers(self, now: float, late_s: float) -> None:
-        if late_s < _SUSPEND_NOTICED_S:
-            return
-        suspended_s = _suspended_s()
-        slept_s = suspended_s - self._suspended_s
-        if slept_s > 0.001:
-            self._suspended_s = suspended_s
-            for router in self._routers.values():
-                router.feed(ReceiveGap(detail=f"the machine was suspended for {slept_s:.1f} s"))
-        elif late_s > self._worst_late_s:
-            if not self._worst_late_s:
-                self.loop.arm(self._late_timer, now + _LATE_TOLD_AFTER_S)
-            self._worst_late_s = late_s
-
-    def _tell_late(self, _now: float) -> None:
-        worst_s, self._worst_late_s = self._worst_late_s, 0.0
-        self.log("info", "vrrp.loop_late", worst_s=round(worst_s, 4), within_s=_LATE_TOLD_AFTER_S)
+    def _woken(self, slept_s: float) -> None:
+        for router in self._routers.values():
+            router.feed(ReceiveGap(detail=f"the machine was suspended for {slept_s:.1f} s"))
 
     def advert_sent(self) -> None:
-        if not self._advert_left:
-            self._advert_left = True
-            self.loop.defer(self._after_adverts)
-
-    def _after_adverts(self) -> None:
-        self._advert_left = False
-        self._collect(boottime())
+        self._pace.advert_sent()
 
     def link_up(self, name: str) -> bool:
         return self._trackers.link_up(name)
 
     def tracking(self, instance: str) -> Tracking:
         return self._trackers.tracking(instance)
-
-    def priority_changed(self, router: VirtualRouter, effect: PriorityChanged) -> None:
-        self.loop.defer(lambda: self._tell_priority(router, effect))
-
-    def _tell_priority(self, router: VirtualRouter, effect: PriorityChanged) -> None:
-        self._log.info(
-            "vrrp.priority",
-            instance=router.name,
-            priority=effect.priority,
-            before=effect.before,
-            detail=effect.detail,
-        )
-        self._voice.priority_changed(router, effect)
-
-    def lower_heard(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
-        self.loop.defer(lambda: self._tell_lower(router, effect))
-
-    def _tell_lower(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
-        self._log.info(
-            "vrrp.lower_priority_heard",
-            instance=router.name,
-            priority=effect.priority,
-            peer=str(effect.peer),
-            peer_priority=effect.peer_priority,
-        )
-        self._voice.lower_heard(router, effect)
-
-    def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
-        self.groups.tell(router, lambda: self._tell_transition(router, effect, number))
-
-    def _tell_transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
-        cause = effect.cause
-        self._log.info(
-            "vrrp.transition",
-            instance=router.name,
-            **{"from": effect.from_state.value, "to": effect.to_state.value},
-            trigger=cause.trigger.value,
-            reason=cause.reason.value,
-            own_priority=cause.own_priority,
-            peer=None if cause.peer is None else str(cause.peer),
-            peer_priority=cause.peer_priority,
-            late_s=round(cause.late_s, 6),
-            rule=cause.rule,
-            detail=cause.detail,
-        )
-        self._voice.transition(router, effect, number)
 
     def _say(self, event: VrrpGroupTransition) -> None:
         self._voice.event(event)
@@ -689,19 +533,6 @@ class VrrpWorker:
     def _publish_groups(self) -> None:
         for record in self.groups.records():
             self._voice.state(record)
-
-    def resumed(self, router: VirtualRouter, effect: Resumed) -> None:
-        gap_s = None if effect.gap_s is None else round(effect.gap_s, 4)
-        self.loop.defer(
-            lambda: self._log.info(
-                "vrrp.resumed",
-                instance=router.name,
-                state=effect.state.value,
-                rule=effect.cause.rule,
-                gap_s=gap_s,
-                detail=effect.cause.detail,
-            )
-        )
 
     def changed(self, router: VirtualRouter) -> None:
         if not self._changed:
@@ -740,8 +571,3 @@ class VrrpWorker:
             frames=frames,
             reason=error.strerror or str(error),
         )
-
-
-def _suspended_s() -> float:
-    """How long the machine has slept since it booted."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

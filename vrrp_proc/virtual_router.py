@@ -10,14 +10,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from keepalived_conf.model import GlobalDefs, IpAddress, VirtualAddress, VrrpInstance
+from keepalived_conf.model import IpAddress, VirtualAddress, VrrpInstance
 from vrrp_proc import flight, netlink, undo
-from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import Adverts, fit_mtu
 from vrrp_proc.announce import Frame, frame_for
-from vrrp_proc.boxes import Entry, Ledger, Trailer
+from vrrp_proc.boxes import Entry, Trailer
 from vrrp_proc.effects import (
     Announce,
     Effect,
@@ -51,74 +50,19 @@ from vrrp_proc.events import (
     Startup,
     TrackersChanged,
 )
-from vrrp_proc.group_shell import Groups
-from vrrp_proc.handover import Hold
+from vrrp_proc.host import Host
 from vrrp_proc.instance import Instance
-from vrrp_proc.links import LinkTable
-from vrrp_proc.loop import COALESCE_S, Loop, Timer
+from vrrp_proc.loop import COALESCE_S, Timer
 from vrrp_proc.packet import Rejection, accept
 from vrrp_proc.record import RecordState, ResumeRecord
 from vrrp_proc.resume import config_of, resume
-from vrrp_proc.sockets import Received, SendSocket
-from vrrp_proc.tracking import Tracking, decisive
+from vrrp_proc.sockets import Received
+from vrrp_proc.tracking import decisive
 from worker.clock import boottime
 
 _OWNER_PRIORITY = 255
 _GUARDED = (RecordState.MASTER, RecordState.BECOMING_MASTER)
 _SLEPT_S = 0.001
-
-
-class Holds(Protocol):
-    """Who is held back by an operator."""
-
-    def hold_of(self, name: str) -> Hold | None: ...
-
-
-class Host(Protocol):
-    """What a virtual router needs of the worker around it."""
-
-    loop: Loop
-    links: LinkTable
-    ledger: Ledger
-    work: AddressWork
-    globals: GlobalDefs
-    groups: Groups
-
-    @property
-    def maintenance(self) -> Holds: ...
-
-    def send_socket(self, interface: str, family: int) -> SendSocket | None: ...
-
-    def deaf(self, interface: str, family: int) -> str | None:
-        """Why adverts cannot be received there; None when they can."""
-
-    def drain(self, interface: str, family: int) -> None:
-        """Read the receive socket empty and feed what it held."""
-
-    def suspended_s(self) -> float:
-        """How long the machine has slept since it booted."""
-
-    def advert_sent(self) -> None: ...
-
-    def transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
-        """``number``: how many transitions of this router there were, with this one."""
-
-    def priority_changed(self, router: VirtualRouter, effect: PriorityChanged) -> None: ...
-
-    def lower_heard(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None: ...
-
-    def link_up(self, name: str) -> bool:
-        """Does this interface count as up?"""
-
-    def tracking(self, instance: str) -> Tracking:
-        """What trackers say to this instance."""
-
-    def resumed(self, router: VirtualRouter, effect: Resumed) -> None: ...
-
-    def changed(self, router: VirtualRouter) -> None:
-        """Something that is published may have changed."""
-
-    def log(self, level: str, event_id: str, **fields: Any) -> None: ...
 
 
 class _Place:
@@ -517,14 +461,14 @@ class VirtualRouter:
                     self.cause = effect
                     number += 1
                     self._note_transition(effect)
-                    host.transition(self, effect, number)
+                    host.reports.transition(self, effect, number)
                 case PriorityChanged():
-                    host.priority_changed(self, effect)
+                    host.reports.priority_changed(self, effect)
                 case LowerPriorityHeard():
-                    host.lower_heard(self, effect)
+                    host.reports.lower_heard(self, effect)
                 case Resumed():
                     self.cause = effect
-                    host.resumed(self, effect)
+                    host.reports.resumed(self, effect)
                 case Notice():
                     self._notice(effect)
                 case ReadPending():

@@ -29,6 +29,8 @@ MODULES = (
     "tracked",
     "handover",
     "member",
+    "backup",
+    "mastership",
     "instance",
     "group",
 )
@@ -37,9 +39,9 @@ MODULES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Mutation:
-    """One planted fault: ``old`` occurs exactly once in the module and is replaced by ``new``."""
+    """One planted fault: ``old`` occurs exactly once in the modules and is replaced by ``new``."""
 
-    module: str
+    modules: tuple[str, ...]
     old: str
     new: str
 
@@ -65,20 +67,25 @@ def real_core() -> Core:
     return Core({name: importlib.import_module(f"vrrp_proc.{name}") for name in MODULES})
 
 
+def _source(module: ModuleType) -> str:
+    assert module.__file__ is not None
+    return Path(module.__file__).read_text(encoding="utf-8")
+
+
 def mutated_core(*mutations: Mutation) -> Core:
     """A copy of the core with these faults in it. A fault that no longer fits the source is an error."""
     originals = {name: importlib.import_module(f"vrrp_proc.{name}") for name in MODULES}
     package = importlib.import_module("vrrp_proc")
     copies: dict[str, ModuleType] = {}
     try:
+        for mutation in mutations:
+            found = sum(_source(originals[name]).count(mutation.old) for name in mutation.modules)
+            assert found == 1, f"{mutation.modules}: found {found} times, not once: {mutation.old!r}"
         for name in MODULES:
             path = originals[name].__file__
-            assert path is not None
-            source = Path(path).read_text(encoding="utf-8")
+            source = _source(originals[name])
             for mutation in mutations:
-                if mutation.module == name:
-                    found = source.count(mutation.old)
-                    assert found == 1, f"{name}: found {found} times, not once: {mutation.old!r}"
+                if name in mutation.modules:
                     source = source.replace(mutation.old, mutation.new)
             module = ModuleType(f"vrrp_proc.{name}")
             module.__file__ = path

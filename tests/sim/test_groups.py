@@ -30,11 +30,11 @@ def test_members_of_a_group_are_always_in_one_state() -> None:
 
 
 def _group(old: str, new: str) -> Mutation:
-    return Mutation(module="group", old=old, new=new)
+    return Mutation(modules=("group",), old=old, new=new)
 
 
 def _member(old: str, new: str) -> Mutation:
-    return Mutation(module="member", old=old, new=new)
+    return Mutation(modules=("member",), old=old, new=new)
 
 
 MUTANTS = {

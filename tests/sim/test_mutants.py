@@ -17,23 +17,23 @@ CYCLES = 60
 
 
 def _instance(old: str, new: str) -> Mutation:
-    return Mutation(module="instance", old=old, new=new)
+    return Mutation(modules=("backup", "mastership", "instance"), old=old, new=new)
 
 
 def _router(old: str, new: str) -> Mutation:
-    return Mutation(module="router", old=old, new=new)
+    return Mutation(modules=("router",), old=old, new=new)
 
 
 def _handover(old: str, new: str) -> Mutation:
-    return Mutation(module="handover", old=old, new=new)
+    return Mutation(modules=("handover",), old=old, new=new)
 
 
 def _resume(old: str, new: str) -> Mutation:
-    return Mutation(module="resume", old=old, new=new)
+    return Mutation(modules=("resume",), old=old, new=new)
 
 
 def _timers(old: str, new: str) -> Mutation:
-    return Mutation(module="timers", old=old, new=new)
+    return Mutation(modules=("timers",), old=old, new=new)
 
 
 _COUNT_REJECTED = "self.counters.by_reason[rejection.reason.value] += 1\n"
@@ -135,7 +135,7 @@ MUTANTS = {
         "missed = int((now - due_at) / interval_s)", "return due_at + interval_s"
     ),
     "owner waits": Mutation(
-        module="tracked",
+        modules=("tracked",),
         old='if self.priority == OWNER_PRIORITY and self.config.state == "MASTER":',
         new="if self.priority < 0:",
     ),
@@ -189,4 +189,4 @@ def test_a_copy_without_a_fault_passes_the_same_scenarios() -> None:
 
 def test_a_fault_that_no_longer_fits_is_reported() -> None:
     with pytest.raises(AssertionError, match="found 0 times"):
-        mutated_core(Mutation(module="timers", old="no such line", new=""))
+        mutated_core(Mutation(modules=("timers",), old="no such line", new=""))

@@ -63,7 +63,7 @@ MUTANTS = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_fault_is_caught(name: str) -> None:
     module, old, new = MUTANTS[name]
-    core = mutated_core(Mutation(module=module, old=old, new=new))
+    core = mutated_core(Mutation(modules=(module,), old=old, new=new))
     for seed in range(CYCLES * len(FAMILIES)):
         try:
             run(core, seed)

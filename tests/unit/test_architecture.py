@@ -59,7 +59,7 @@ PURE_PATTERNS = (
     *(f"vrrp_proc.{name}" for name in ("bpf", "checksum", "counters", "effects", "events", "garp_plan")),
     "vrrp_proc.flight",
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
-    "vrrp_proc.handover",
+    *(f"vrrp_proc.{name}" for name in ("backup", "handover", "mastership")),
     *(f"vrrp_proc.{name}" for name in ("debounce", "group", "member", "router", "tracked", "tracking")),
     *(f"script_proc.{name}" for name in ("jobs", "program")),
     "supervisor.check_status",

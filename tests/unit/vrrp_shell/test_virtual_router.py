@@ -95,6 +95,7 @@ class FakeHost:
         self.priorities: list[int] = []
         self.lower: list[int] = []
         self.said = Tracking()
+        self.reports = self
 
     def send_socket(self, _interface: str, _family: int) -> FakeSocket | None:
         return self.socket
