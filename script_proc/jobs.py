@@ -309,6 +309,15 @@ class Jobs:
                 effects += self._over(run, result, now)
         return effects
 
+    def due(self, now: float) -> list[Run]:
+        """Those whose time to run is over at ``now``, if they still run."""
+        return [run for at, _, run in self._due if at <= now and run.due_at == at and run.phase == "running"]
+
+    def once_more(self, run: Run, now: float) -> None:
+        """It may have stood still itself: its time to run begins anew."""
+        if run.phase == "running" and run.job.timeout_s is not None:
+            self._set_due(run, now + run.job.timeout_s)
+
     def next_at(self) -> float | None:
         """When ``tick`` has something to do next."""
         while self._due and self._due[0][2].due_at != self._due[0][0]:

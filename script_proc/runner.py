@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import threading
 from collections import deque
@@ -49,6 +50,8 @@ STARTS_AT_ONCE = 2
 """Threads that start programs at a time: more would keep the loop from its turn."""
 _STUCK_S = 0.5
 """A start that takes longer hangs, and does not keep others from theirs."""
+_STALL_S = 0.5
+"""A timer that fires later than this: this process was stopped, or the machine suspended."""
 _SWEEP_S = 0.05
 _FIRST_SWEEP_S = 0.005
 
@@ -303,8 +306,28 @@ class Runner:
             self._timer = self._loop.call_later(max(0.0, next_at - boottime()), self._tick)
 
     def _tick(self) -> None:
+        now = boottime()
+        late_s = 0.0 if self._timer_at is None else now - self._timer_at
         self._timer = self._timer_at = None
+        for run in self._jobs.due(now):
+            # Timers come before what is readable. Who ended while this process had no turn was in time; and
+            # where it had none for long, the whole machine may have stood still: then nobody is late yet.
+            if not self._has_ended(run) and late_s > _STALL_S:
+                self._jobs.once_more(run, now)
         self._carry_out(self._jobs.tick(boottime()))
+
+    def _has_ended(self, run: Run) -> bool:
+        """Its process has, and is dealt with now."""
+        process = self._processes.get(run)
+        if process is None:
+            return True
+        pidfd = process.launched.pidfd if process.launched is not None else process.adopted_pidfd
+        look = select.poll()
+        look.register(pidfd, select.POLLIN)
+        if not look.poll(0):
+            return False
+        self._ended(run)
+        return True
 
     # --- starting ------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ Pure. Instants are CLOCK_BOOTTIME seconds (``_at``), durations seconds (``_s``);
 
 The rules are keepalived's: the first result decides at once, then ``rise`` good or ``fall`` bad runs in a
 row; a run that takes too long is a bad one; a run that is still active when the next is due takes its
-place. Runs fall on a grid of their own, so that scripts that were all started at one instant do not
-stay in step for ever.
+place (unless it is over soon after: keepalived would skip that one too). Runs fall on a grid of their own, so
+that scripts that were all started at one instant do not stay in step for ever.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from enum import IntEnum
 from keepalived_conf.model import VrrpScript
 
 Draw = Callable[[], float]
+
+_JUST_MISSED = 0.25
+"""Of an interval: a run that was due this short a time ago is not skipped, it follows at once."""
 
 
 class Verdict(IntEnum):
@@ -129,10 +132,11 @@ def after(script: VrrpScript, progress: Progress, result: Result, started_at: fl
 
 
 def next_at(grid_at: float, interval_s: float, started_at: float, now: float) -> float:
-    """The next run after one that was active from ``started_at`` to ``now``: always later than ``now``.
+    """The next run after one that was active from ``started_at`` to ``now``: never before ``now``.
 
     A point of the grid; runs that were due meanwhile are skipped. Only if it took so long that the gap
-    to the former start would be more than an interval, it is one interval after that start.
+    to the former start would be more than an interval, it is one interval after that start. That may just
+    have passed: a script that hangs is ended when the next run is due, where its timeout is its interval.
     """
     due_at = grid_at + (math.floor((now - grid_at) / interval_s) + 1) * interval_s
     if due_at < grid_at:
@@ -140,7 +144,9 @@ def next_at(grid_at: float, interval_s: float, started_at: float, now: float) ->
     if due_at <= now:  # rounding: an interval of microseconds after weeks
         due_at = now + interval_s
     regular_at = started_at + interval_s
-    return min(due_at, regular_at) if regular_at > now else due_at
+    if regular_at > now:
+        return min(due_at, regular_at)
+    return now if now - regular_at <= interval_s * _JUST_MISSED else due_at
 
 
 def resumed(script: VrrpScript, progress: Progress, now: float) -> Progress:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -307,6 +308,33 @@ def test_a_program_that_ignores_term_is_killed_and_its_owner_told_at_the_deadlin
         assert (result.status, result.killed_by, result.late) == (None, "SIGKILL", True)
         assert "0.5 s" in result.why
         assert boottime() - told_at > 0.2, "some time to end by itself"
+
+    single(body)
+
+
+def test_who_ended_while_the_worker_had_no_turn_was_in_time() -> None:
+    async def body(t: Told) -> None:
+        t.shell("sleep 0.05", timeout_s=0.15)
+        await until_async(lambda: bool(t.started), "it runs")
+        time.sleep(0.3)  # as if the machine had no time for us
+        result = await t.result()
+        assert (result.good, result.late, t.late) == (True, False, [])
+
+    single(body)
+
+
+def test_after_a_standstill_of_the_machine_a_deadline_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_STALL_S", 0.1)
+
+    async def body(t: Told) -> None:
+        t.shell("sleep 0.55", key="goes on", timeout_s=0.3)
+        t.shell("exec sleep 100", key="hangs", timeout_s=0.3)
+        await until_async(lambda: len(t.started) == 2, "they run")
+        time.sleep(0.5)
+        await asyncio.sleep(0)
+        assert t.late == []
+        assert await t.runner.drain(20)
+        assert {job.key: result.late for job, result in t.ended} == {"goes on": False, "hangs": True}
 
     single(body)
 

@@ -96,7 +96,7 @@ def test_runs_follow_each_other_within_an_interval_or_their_own_length(
         started_at = progress.due_at
         now = started_at + length * interval_s
         progress = after(script, progress, GOOD, started_at, now).progress
-        assert progress.due_at > now
+        assert progress.due_at >= now
         assert progress.due_at <= max(now, started_at) + interval_s * 1.001
         if length <= 0.99:
             assert progress.due_at <= started_at + interval_s * 1.001
@@ -108,6 +108,21 @@ def test_a_long_run_takes_the_place_of_the_next() -> None:
     # On its grid: started at 10, took 1.3 intervals; the run of 11 is skipped.
     assert next_at(10.0, 1.0, 10.0, 11.3) == 12.0
     assert next_at(10.0, 1.0, 10.0, 10.3) == 11.0
+
+
+def test_a_script_that_hangs_is_run_each_interval_where_that_is_its_timeout() -> None:
+    # Ended a moment after the next run was due; from another point of the grid as well.
+    assert next_at(10.0, 1.0, 10.0, 11.02) == 11.02
+    assert next_at(10.4, 1.0, 12.0, 13.02) == 13.02
+    script = vrrp_script(interval_s=1.0, timeout_s=1.0, fall=3)
+    progress, good_at = start(script, 0.0, lambda: 0.0), 10.0
+    progress = after(script, progress, GOOD, good_at, good_at + 0.01).progress
+    now = good_at
+    while progress.value:
+        started_at = progress.due_at
+        now = started_at + script.timeout_s + 0.02
+        progress = after(script, progress, BAD, started_at, now).progress
+    assert now <= good_at + script.interval_s * script.fall + script.timeout_s + 0.1
 
 
 def test_the_first_step_onto_the_grid_skips_nothing() -> None:
