@@ -21,7 +21,7 @@ from worker.blackbox import BlackBox
 Kind = Literal["script", "file", "process"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _APPLIED = "worker:applied"
-"""Key of a record that says so."""
+"""Key of a record that says so, and when that was last true."""
 REFRESH_S = 10.0
 """An unchanged record is said again after this time (or at its next result, if that is later)."""
 
@@ -64,8 +64,11 @@ class Board:
         self._without_room: set[str] = set()
         self.left = self._ledger.load(box.read) if box is not None else {}
         """What earlier incarnations left, by stored key."""
-        self.first_start = box is not None and self.left.pop(_APPLIED, None) is None
+        before = self.left.pop(_APPLIED, None)
+        self.first_start = box is not None and before is None
         """No worker of this daemon has applied a configuration before; known with a black box only."""
+        self.former_beat_at = before.last_at if before is not None else 0.0
+        """When an earlier incarnation was last known to work."""
 
     def left_of(self, kind: Kind, name: str) -> TrackerRecord | None:
         return self.left.get(stored_key(f"{kind}:{name}"))
@@ -89,9 +92,13 @@ class Board:
         """The first configuration is in effect."""
         if self.first_start:
             self.first_start = False
-            write = self._ledger.put(_APPLIED, TrackerRecord(value=1, since_at=0.0))
-            if write is not None and self._box is not None:
-                self._box.write(*write)
+            self.beat(0.0)
+
+    def beat(self, now: float) -> None:
+        """We work: with each heartbeat, once a configuration is in effect."""
+        write = self._ledger.put(_APPLIED, TrackerRecord(value=1, since_at=0.0, last_at=now))
+        if write is not None and self._box is not None:
+            self._box.write(*write)
 
     def retain(self, trackers: Iterable[Tracker], now: float) -> None:
         """These are tracked from now on. What is new is said: as it was left, or as not known yet."""

@@ -1,12 +1,15 @@
 """Tracked scripts as programs: the shell around ``track``.
 
-Each run is noted in the black box before it is started and with its pid once it is, so that the successor
-of a killed worker ends what is left of it before it runs the script itself.
+Each run is noted in the black box before it is started and with its pid once it is. So the successor of a
+killed worker knows what still runs: it waits for it until the deadline, from which on the script is bad. How
+one ended before that nobody knows, so the script is run anew at once. After a worker that hung, or a change
+of what is run, it is ended and run anew: a hung worker reads no output, and who writes much waits for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,6 +30,9 @@ from script_proc.track import Applied, Fleet, Launch, number_of, record_of
 from worker.clock import boottime
 
 _NOBODY = Program(command=("-",), identity=None, problem="left by an earlier worker")
+_WORKED_S = 1.0
+"""Who beat so short a time ago did not hang: that is seen after three heartbeats (1.2 s)."""
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Programs(Protocol):
@@ -42,7 +48,14 @@ class Programs(Protocol):
     ) -> None: ...
 
     def adopt(
-        self, job: Job, pid: int, start_ticks: int, started_at: float, *, on_ended: OnEnded
+        self,
+        job: Job,
+        pid: int,
+        start_ticks: int,
+        started_at: float,
+        *,
+        on_ended: OnEnded,
+        on_deadline: OnDeadline | None = None,
     ) -> bool: ...
 
     def terminate(self, key: str, why: str) -> None: ...
@@ -75,10 +88,10 @@ class TrackedScripts:
         """
         wanted = list(scripts)
         now = boottime()
-        self._end_former(wanted, left, now)
         known = {script.name: left[key] for script in wanted if (key := stored_key(_key(script))) in left}
         applied = self.fleet.apply(wanted, now, known)
         self._programs = programs
+        self._take_over(wanted, left, now)
         for launch in applied.end:
             self._runner.terminate(_key(launch.script), "the configuration has changed")
         for name in self.fleet.entries:
@@ -86,36 +99,65 @@ class TrackedScripts:
         self._run_due()
         return applied
 
-    def _end_former(
-        self, wanted: Iterable[VrrpScript], left: Mapping[str, TrackerRecord], now: float
-    ) -> None:
-        """End what an earlier worker had running; what is asked for under the same key waits for that."""
-        keys = {stored_key(_key(script)): script for script in wanted}
+    def _take_over(self, wanted: Iterable[VrrpScript], left: Mapping[str, TrackerRecord], now: float) -> None:
+        """Go on with what an earlier worker had running, or end it; the next run waits for that."""
+        scripts = {stored_key(_key(script)): script for script in wanted}
+        same = {key for key in left if key in scripts and left[key].program == number_of(scripts[key])}
         running = {
             key: Orphan(pid=record.pid, start_ticks=record.pid_started)
             for key, record in left.items()
             if record.pid > STARTING
         }
-        unknown = {
-            key: keys[key].script.command
-            for key, record in left.items()
-            if record.pid == STARTING and key in keys and record.program == number_of(keys[key])
-        }
+        unknown = {key: scripts[key].script.command for key in same if left[key].pid == STARTING}
         if unknown:
             running |= find_orphans(unknown)
+        worked = now - self._board.former_beat_at < _WORKED_S
         for key, orphan in running.items():
-            name = _key(keys[key]) if key in keys else key
-            job = Job(key=name, purpose="left by an earlier worker", program=_NOBODY, asked_at=now)
-            if self._runner.adopt(job, orphan.pid, orphan.start_ticks, now, on_ended=_nothing):
-                self.log.info(
-                    "script.left_over", tracker=name, program_pid=orphan.pid, effect="ended, then run anew"
-                )
-                self._runner.terminate(name, "left by an earlier worker")
+            judged = left[key].last_at >= orphan.start_ticks / _TICKS_PER_S  # its deadline has passed
+            if key in same and worked and not judged:
+                self._continue(scripts[key], orphan, now)
+            else:
+                self._end(_key(scripts[key]) if key in scripts else key, orphan, now)
+
+    def _continue(self, script: VrrpScript, orphan: Orphan, now: float) -> None:
+        started_at = orphan.start_ticks / _TICKS_PER_S
+        launch = self.fleet.adopt(script.name, started_at)
+        job = _left_job(_key(script), now, script.timeout_s)
+        run = Started(job=job, pid=orphan.pid, start_ticks=orphan.start_ticks, started_at=started_at)
+        self._runs[script.name] = run
+        if self._runner.adopt(
+            job,
+            orphan.pid,
+            orphan.start_ticks,
+            started_at,
+            on_ended=partial(self._gone, launch),
+            on_deadline=partial(self._late, launch),
+        ):
+            self.log.info("script.left_over", tracker=job.key, program_pid=orphan.pid, effect="waited for")
+        else:
+            del self._runs[script.name]
+            self.fleet.ended(launch, now)
+
+    def _end(self, key: str, orphan: Orphan, now: float) -> None:
+        job = _left_job(key, now)
+        if self._runner.adopt(job, orphan.pid, orphan.start_ticks, now, on_ended=_nothing):
+            self.log.info(
+                "script.left_over", tracker=key, program_pid=orphan.pid, effect="ended, then run anew"
+            )
+            self._runner.terminate(key, "left by an earlier worker")
+
+    def _gone(self, launch: Launch, *_: object) -> None:
+        """One that an earlier worker had started; after its deadline it has been judged."""
+        self._runs.pop(launch.script.name, None)
+        self.fleet.ended(launch, boottime())
+        self._keep(launch.script.name)
+        self._run_due()
 
     # --- running -------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Look whether something is due: a suspend does not count for the loop's timers."""
+        """With each heartbeat. Looks whether something is due: a suspend does not count for the timers."""
+        self._board.beat(boottime())
         self._run_due()
 
     def _run_due(self) -> None:
@@ -235,6 +277,12 @@ def judgement(ended: Ended, *, decided: bool) -> Result:
 
 def _key(script: VrrpScript) -> str:
     return f"script:{script.name}"
+
+
+def _left_job(key: str, now: float, timeout_s: float | None = None) -> Job:
+    return Job(
+        key=key, purpose="left by an earlier worker", program=_NOBODY, asked_at=now, timeout_s=timeout_s
+    )
 
 
 def _nothing(_: Job, __: Ended) -> None:

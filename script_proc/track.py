@@ -117,6 +117,13 @@ class Fleet:
             launches.append(launch)
         return launches
 
+    def adopt(self, name: str, started_at: float) -> Launch:
+        """A run that an earlier worker started goes on."""
+        launch = Launch(script=self.entries[name].script, started_at=started_at)
+        self.running[name] = launch
+        self._queue.remove(name)
+        return launch
+
     def judged(self, launch: Launch, result: Result, now: float) -> Step | None:
         """What a run says. None when that counts no more (said before, or removed or changed meanwhile)."""
         name = launch.script.name
@@ -129,16 +136,21 @@ class Fleet:
         return step
 
     def ended(self, launch: Launch, now: float) -> None:
-        """Nothing of the run is left: the script may be run again when it is due."""
+        """Nothing of the run is left: the script may be run again when it is due; at once if the run has said
+        nothing."""
         name = launch.script.name
         if self.running.get(name) is not launch:
             return
         del self.running[name]
+        spoke = launch in self._judged
         self._judged.discard(launch)
         entry = self.entries.get(name)
         if entry is None:
             return
         progress = entry.progress
+        if not spoke:
+            self._queue.set(name, now)
+            return
         if progress.due_at <= now and (progress.decided or progress.due_at <= launch.started_at):
             # Points of the grid that passed while it took its time to go are skipped. What a reload made
             # due since it was started is not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from bus.envelope import Begin, Change, End
 from keepalived_conf.model import GlobalDefs, InitFile, ScriptSlice, TrackFile, TrackProcess
 from tests.netns.script.rig import Rig, Script, slice_of
 from tests.unit.script.builders import vrrp_script
+from worker.clock import boottime
 from worker.control import Applied, Epoch, Heartbeat, Hello, Prepared, Ready, Refused
 
 SIMPLE = 'echo run >> "$NOTES"\ntest ! -e "$BAD"\n'
@@ -143,17 +145,19 @@ def test_killed_again_and_again_nothing_changes(rig: Rig, tmp_path: Path) -> Non
         assert "overlap" not in script.notes()
 
 
-def test_what_a_killed_worker_had_running_is_ended_first(rig: Rig, tmp_path: Path) -> None:
-    script = Script(
-        tmp_path,
-        "s",
-        'echo "begin $$" >> "$NOTES"\ntrap \'sleep 0.3; echo "end $$" >> "$NOTES"; exit 0\' TERM\n'
-        "while :; do sleep 0.05; done\n",
-    )
+HANGS = (
+    'echo "begin $$" >> "$NOTES"\ntrap \'sleep 0.3; echo "end $$" >> "$NOTES"; exit 0\' TERM\n'
+    "while :; do sleep 0.05; done\n"
+)
+
+
+def test_what_a_hung_worker_had_running_is_ended_first(rig: Rig, tmp_path: Path) -> None:
+    script = Script(tmp_path, "s", HANGS)
     wanted = slice_of(script.tracked(interval_s=5.0, timeout_s=60.0))
     rig.start(wanted)
     rig.until(script.notes)
-    rig.quiet(0.2)
+    rig.workers[-1].process.send_signal(signal.SIGSTOP)
+    time.sleep(1.2)
     rig.workers[-1].kill()
     rig.start(wanted)
     rig.until(lambda: len(script.notes()) == 3)
@@ -161,6 +165,61 @@ def test_what_a_killed_worker_had_running_is_ended_first(rig: Rig, tmp_path: Pat
     assert (first[0], second, third[0]) == ("begin", ["end", first[1]], "begin")
     assert rig.workers[-1].stop() == 0
     assert not os.path.exists(f"/proc/{third[1]}")
+
+
+def test_what_a_killed_worker_had_running_keeps_its_deadline(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kills do not make it young again; and what hangs is counted once, by whomever."""
+    monkeypatch.setenv("WORKED_S", "20")
+    script = Script(tmp_path, "s", f'test -e "$BAD" || exit 0\n{HANGS}')
+    wanted = slice_of(script.tracked(interval_s=4.0, timeout_s=4.0, fall=2))
+    rig.start(wanted)
+    rig.until(lambda: rig.value("s") == 1)
+    script.be(False)
+    rig.until(script.notes)
+    began_at = boottime()
+    rig.quiet(0.5)  # the worker has beaten meanwhile
+    for _ in range(2):
+        rig.workers[-1].kill()
+        rig.start(wanted)
+        rig.quiet(0.2)
+    assert len(script.notes()) == 1, "run twice at once, or anew"
+    rig.until(lambda: (state := rig.state("s")) and state.failures == 1)
+    state = rig.state("s")
+    assert state is not None
+    assert state.last_at is not None
+    assert state.last_at - began_at < 4.0 + 0.5
+    rig.workers[-1].kill()  # while it takes its time to end
+    rig.start(wanted)
+    rig.until(lambda: len(script.notes()) == 3)
+    rig.quiet(0.2)
+    state = rig.state("s")
+    assert state is not None
+    assert (state.value, state.failures, state.last_result) == (1, 1, "no end within 4 s")
+
+
+def test_how_one_ended_that_a_killed_worker_had_running_is_not_known(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKED_S", "20")
+    script = Script(tmp_path, "s", 'echo run >> "$NOTES"\ntest ! -e "$BAD" || { sleep 1.2; exit 1; }\n')
+    wanted = slice_of(script.tracked(interval_s=0.2, timeout_s=3.0))
+    rig.start(wanted)
+    rig.until(lambda: rig.value("s") == 1)
+    rig.quiet(0.5)
+    script.be(False)
+    before = len(script.notes())
+    rig.until(lambda: len(script.notes()) > before)
+    rig.quiet(0.3)
+    heard, runs = len(rig.heard), len(script.notes())
+    rig.workers[-1].kill()
+    script.be(True)
+    rig.start(wanted)
+    rig.until(lambda: len(script.notes()) > runs)
+    rig.quiet(0.3)
+    assert rig.changes(heard) == []
+    assert rig.value("s") == 1
 
 
 def test_a_reload_keeps_adds_removes_and_changes(rig: Rig, tmp_path: Path) -> None:
