@@ -17,13 +17,19 @@ from email.utils import format_datetime, parseaddr
 from structlog.stdlib import BoundLogger
 
 from keepalived_conf.model import GlobalDefs
-from script_proc.book import Task
+from script_proc.book import MAX_MAILS, Task
 from script_proc.desk import Desk
 from script_proc.notify import Mail
 
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 GIVE_UP_S = 3600.0
+HURRIED_S = 0.2
+"""Pause between two tries while the daemon stops."""
+QUIT_S = 1.0
+"""A server that has taken a message may be slow to say good-bye."""
 REPLY_LINES = 100
+LOSSES_TOLD = 10
+"""Mails of which each is named in the log when a stop or a reload gives many up."""
 
 
 class SmtpError(Exception):
@@ -81,7 +87,7 @@ def compose(mail: Mail, post: Post, wall_at: float) -> bytes:
 
 
 async def deliver(post: Post, data: bytes) -> None:
-    """Hand one message over. Raises SmtpError, OSError or TimeoutError."""
+    """Hand one message over. Raises SmtpError, OSError or TimeoutError, and none once the server took it."""
     async with asyncio.timeout(post.timeout_s):
         reader, writer = await asyncio.open_connection(post.host, post.port, limit=8192)
     try:
@@ -94,9 +100,9 @@ async def deliver(post: Post, data: bytes) -> None:
             for line in data.splitlines():
                 writer.write((b"." if line.startswith(b".") else b"") + line + b"\r\n")
             await _say(reader, writer, ".", 250)
-            writer.write(b"QUIT\r\n")
-            with contextlib.suppress(SmtpError, OSError):
-                await _expect(reader, 221)
+        with contextlib.suppress(SmtpError, OSError, TimeoutError):
+            async with asyncio.timeout(min(QUIT_S, post.timeout_s)):
+                await _say(reader, writer, "QUIT", 221)
     finally:
         writer.close()
 
@@ -154,17 +160,27 @@ class Postman:
         self._desk, self._log, self._clock = desk, log, clock
         self._post: Post | None = None
         self._wake = asyncio.Event()
+        self._hurried = asyncio.Event()
+        """The daemon stops: no long pauses any more."""
         self._task: asyncio.Task[None] | None = None
         self._troubled = ""
+        """Why the last try failed; empty: it did not."""
+        self._crowded = False
 
     def apply(self, settings: GlobalDefs) -> None:
         self._post = post_of(settings)
-        if self._task is None and self._post is not None:
+        if self._post is None:
+            self._give_up_all("no smtp_server or notification_email is configured now")
+        elif self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work())
         self._wake.set()
 
     def wake(self) -> None:
         """There is a mail."""
+        crowded = len(self._desk.book.mails) >= MAX_MAILS
+        if crowded and not self._crowded:
+            self._log.error("mail.full", waiting=MAX_MAILS, effect="for each new mail the oldest one is lost")
+        self._crowded = crowded
         self._wake.set()
 
     async def _work(self) -> None:
@@ -185,8 +201,16 @@ class Postman:
             if final:
                 failures = 0
                 continue
-            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            await self._pause(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
+
+    async def _pause(self, seconds: float) -> None:
+        if self._hurried.is_set():
+            await asyncio.sleep(HURRIED_S)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
 
     async def _send(self, task: Task) -> bool:
         """True: it is sent or given up."""
@@ -215,14 +239,32 @@ class Postman:
         self._log.info("mail.sent", subject=mail.subject, recipients=len(post.recipients))
         return True
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Wait until all is sent, at most so long. True: it is."""
-        ends_at = self._clock() + timeout_s
-        while self._desk.book.mails and self._clock() < ends_at and self._post is not None:
+    async def drain(self, timeout_s: float, patience_s: float) -> bool:
+        """The daemon stops: hand over what waits, at most for ``timeout_s``, and not longer than
+        ``patience_s`` while the server refuses or is away. True: nothing waits any more."""
+        self._hurried.set()
+        began_at = self._clock()
+        while self._desk.book.mails and self._post is not None:
+            waited_s = self._clock() - began_at
+            if waited_s >= timeout_s or (self._troubled and waited_s >= patience_s):
+                break
             await asyncio.sleep(0.01)
         return not self._desk.book.mails
 
     async def close(self) -> None:
+        """What was not handed over is lost, and said."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._give_up_all(f"the daemon stops ({self._troubled or 'the mail server is too slow'})")
+
+    def _give_up_all(self, reason: str) -> None:
+        waiting = tuple(self._desk.book.mails)
+        for task in waiting[:LOSSES_TOLD]:
+            assert isinstance(task.effect, Mail)
+            age_s = round(self._clock() - task.at)
+            self._log.error("mail.lost", subject=task.effect.subject, reason=reason, age_s=age_s)
+        if len(waiting) > LOSSES_TOLD:
+            self._log.error("mail.lost", more=len(waiting) - LOSSES_TOLD, reason=reason)
+        if waiting:
+            self._desk.commit("given_up", *(task.number for task in waiting))

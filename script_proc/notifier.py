@@ -291,19 +291,18 @@ class Notifier:
 
     # --- end -------------------------------------------------------------------------------------------
 
-    async def stop(self, timeout_s: float = 1.0) -> None:
-        """Write what is to be written, let scripts and mails finish for so long; then end them, close FIFOs
-        and remove those that were made here."""
+    async def stop(self, timeout_s: float = 1.0, mail_timeout_s: float = 3.0) -> None:
+        """Write what is to be written, let scripts finish for so long, and mails beside them; then end them,
+        close FIFOs and remove those that were made here."""
         ends_at = boottime() + timeout_s
         self.hearing.flush(boottime())
+        mails = asyncio.create_task(self._postman.drain(mail_timeout_s, timeout_s))
         for writer in self._writers.values():
             writer.pump(boottime())
         await self._runner.drain(timeout_s)
         while any(self.book.lines.values()) and boottime() < ends_at:
             await asyncio.sleep(0.01)  # the loop writes them as their readers make room
-        await self._postman.drain(max(0.0, ends_at - boottime()))
         self._stopping = True
-        await self._postman.close()
         if self._runner.active or self._runner.waiting:
             self.log.warning(
                 "notify.cut_short", running=self._runner.active, waiting=self._runner.waiting,
@@ -312,13 +311,15 @@ class Notifier:
             await self._runner.end_all("the daemon stops")
         self._runner.close()
         waiting = sum(map(len, self.book.lines.values()))
-        if waiting or self.book.mails:
-            self.log.warning("notify.left", lines=waiting, mails=len(self.book.mails))
+        if waiting:
+            self.log.warning("notify.left", lines=waiting)
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
         # Without the file open anywhere its reader sees the end, and ends by itself if it is well-behaved.
         await self._readers.stop(0.2)
+        await mails
+        await self._postman.close()
         self._desk.close()
 
 

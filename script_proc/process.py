@@ -51,6 +51,10 @@ LAST_WORDS_S = 0.5
 """At a stop: how long after the last thing heard on the bus more is waited for."""
 NOTIFY_END_S = 1.0
 """At a stop: how long notify scripts may still run (keepalived: about a second)."""
+MAIL_END_S = 3.0
+"""At a stop: how long a mail server that answers is waited for. One that is away has ``NOTIFY_END_S``."""
+STOP_ROOM_S = 2.0
+"""Part of child_wait_time for everything else of a stop."""
 BEAT_S = 1.0
 
 
@@ -70,6 +74,7 @@ class ScriptWorker(AioWorker):
         self._prepared: _Prepared | None = None
         self._epoch: int | None = None
         self._applied = False
+        self._child_wait_time_s = 0.0
         self._subscriber: Subscriber | None = None
         self._heard_at = 0.0
         self._pump_due = False
@@ -151,7 +156,8 @@ class ScriptWorker(AioWorker):
                 await asyncio.sleep(0.02)
                 self._pump()
             self._pump()
-        await self.notifier.stop(NOTIFY_END_S)
+        mail_s = min(MAIL_END_S, self._child_wait_time_s - STOP_ROOM_S)
+        await self.notifier.stop(NOTIFY_END_S, max(NOTIFY_END_S, mail_s))
 
     def _all_stopped(self) -> bool:
         """Every instance and group that is known of has told that it stopped."""
@@ -184,6 +190,7 @@ class ScriptWorker(AioWorker):
         self._prepared = None
         wanted = prepared.wanted
         self.publisher.generation = generation
+        self._child_wait_time_s = wanted.globals.child_wait_time_s
         now = boottime()
         left = self.board.left
         # Records first: whatever happens from here on, a successor finds the same trackers.

@@ -194,37 +194,82 @@ def test_what_still_runs_at_a_stop_is_ended(folder: Path) -> None:
 # --- mail ------------------------------------------------------------------------------------------
 
 
-def test_mails_that_were_not_handed_over_are_sent_by_a_successor(folder: Path) -> None:
-    server = SmtpServerStub()
-
-    async def reserve() -> None:
-        async with server:
-            pass
-
-    asyncio.run(reserve())
+def with_mail(folder: Path, port: int) -> ScriptSlice:
     settings = GlobalDefs(
         router_id="r1",
-        smtp_server=SmtpServer(host="127.0.0.1", port=server.port),
+        smtp_server=SmtpServer(host="127.0.0.1", port=port),
         notification_email=("a@b",),
     )
     targets = tuple(replace(one, smtp_alert=True) for one in wanted(folder).targets)
-    with NotifyLab(ScriptSlice(globals=settings, targets=targets), folder) as lab:
+    return ScriptSlice(globals=settings, targets=targets)
+
+
+async def free_port() -> int:
+    async with SmtpServerStub() as server:
+        return server.port
+
+
+def subjects(server: SmtpServerStub) -> list[str]:
+    return [message_from_bytes(data)["Subject"] for data in server.messages]
+
+
+def expected_subjects(events: int) -> list[str]:
+    return [
+        f"[r1] VRRP Instance {line.split()[1].strip(chr(34))} - Entering {line.split()[2]} state"
+        for line in expected_lines(events)
+    ]
+
+
+def test_mails_are_sent_by_successors_whenever_the_worker_is_killed(folder: Path) -> None:
+    """Before a word was said to the server, and in the middle of the dialogue."""
+    events = 8 * INSTANCES
+    server = SmtpServerStub(port=asyncio.run(free_port()), pause_s=0.02)
+    chance = random.Random(8)
+    kills = 0
+    with NotifyLab(with_mail(folder, server.port), folder) as lab:
         lab.start()
-        lab.tell(2 * INSTANCES)
+        lab.tell(events)
         lab.until(lambda: lab.handled == lab.told)
         lab.kill()
 
         async def serve() -> None:
-            async with server, asyncio.timeout(20):
+            nonlocal kills
+            async with server, asyncio.timeout(60):
+                while len(once(subjects(server))) < events:
+                    lab.start()
+                    ends_at = asyncio.get_running_loop().time() + 0.1 + 0.3 * chance.random()
+                    while asyncio.get_running_loop().time() < ends_at:
+                        lab.serve()
+                        await asyncio.sleep(0.005)
+                    lab.kill()
+                    kills += 1
                 lab.start()
-                while len(server.messages) < 2 * INSTANCES:
-                    lab.serve()
-                    await asyncio.sleep(0.01)
 
         asyncio.run(serve())
         lab.stop()
-    subjects = [message_from_bytes(data)["Subject"] for data in server.messages]
-    assert subjects == [
-        f"[r1] VRRP Instance {line.split()[1].strip(chr(34))} - Entering {line.split()[2]} state"
-        for line in expected_lines(2 * INSTANCES)
-    ]
+    assert once(subjects(server)) == expected_subjects(events)
+    assert kills > 2
+    assert 0 < server.cut_short <= kills + 1
+    assert len(server.messages) - events <= kills
+
+
+def once(rows: list[str]) -> list[str]:
+    """Without those that are the same as the one before."""
+    return [row for row, before in zip(rows, [None, *rows], strict=False) if row != before]
+
+
+def test_mails_that_wait_at_a_stop_are_handed_over(folder: Path) -> None:
+    server = SmtpServerStub(port=asyncio.run(free_port()), pause_s=0.02)
+    events = 2 * INSTANCES
+    with NotifyLab(with_mail(folder, server.port), folder) as lab:
+        lab.start()
+        lab.tell(events)
+        lab.until(lambda: lab.handled == lab.told and "mail.delayed" in lab.status())
+
+        async def serve() -> None:
+            async with server:
+                await asyncio.to_thread(lab.stop)
+
+        asyncio.run(serve())
+        assert "mail.lost" not in lab.status()
+    assert subjects(server) == expected_subjects(events)

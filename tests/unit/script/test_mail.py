@@ -14,10 +14,12 @@ import uvloop
 
 from keepalived_conf.model import GlobalDefs, SmtpServer
 from script_proc import mail as mailing
-from script_proc.book import plain
+from script_proc.book import MAX_MAILS, plain
+from script_proc.desk import Desk
 from script_proc.mail import Post, Postman, SmtpError, compose, deliver, post_of
 from script_proc.notify import Mail
 from tests.unit.script.desk_stub import Supervisor
+from worker.clock import boottime
 
 POST = Post(
     host="127.0.0.1", port=0, helo="here", sender="Router <ka@example.net>", recipients=("a@b", "C <c@d>"),
@@ -28,11 +30,15 @@ MAIL = Mail(subject="[r1] VRRP Instance V1 - Entering MASTER state", body="line\
 
 @dataclass
 class SmtpServerStub:
-    """Speaks SMTP; ``answers`` replaces what it says to a command (``greeting``, ``.`` for the message)."""
+    """Speaks SMTP; ``answers`` replaces what it says to a command (``greeting``, ``.`` for the message); an
+    empty one: nothing at all. It takes ``pause_s`` to take a message."""
 
     answers: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
+    cut_short: int = 0
+    """Dialogues that ended in the middle."""
+    pause_s: float = 0.0
     port: int = 0
 
     async def __aenter__(self) -> SmtpServerStub:
@@ -46,13 +52,15 @@ class SmtpServerStub:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         def answer(command: str, usual: str) -> None:
-            writer.write(self.answers.get(command, usual).encode() + b"\r\n")
+            text = self.answers.get(command, usual)
+            writer.write(text.encode() + b"\r\n" if text else b"")
 
         answer("greeting", "220-welcome\r\n220 ready")
         data: list[bytes] | None = None
         while line := await reader.readline():
             if data is not None:
                 if line == b".\r\n":
+                    await asyncio.sleep(self.pause_s)
                     self.messages.append(b"".join(data))
                     data = None
                     answer(".", "250 taken")
@@ -70,8 +78,10 @@ class SmtpServerStub:
                 answer("DATA", "354 go on")
             else:
                 answer(command, "221 bye" if command == "QUIT" else "250 ok")
-            if command == "QUIT":
+            if command == "QUIT" and self.answers.get("QUIT") != "":
                 break
+        else:
+            self.cut_short += 1
         writer.close()
 
 
@@ -163,6 +173,18 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
     run(body)
 
 
+def test_a_server_that_took_the_message_need_not_say_good_bye(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailing, "QUIT_S", 0.05)
+
+    async def body() -> None:
+        async with SmtpServerStub(answers={"QUIT": ""}) as server:
+            await deliver(replace(POST, port=server.port), b"x\r\n")
+            assert server.messages == [b"x\r\n"]
+            assert server.said[-1] == "QUIT"
+
+    run(body)
+
+
 def settings(port: int) -> GlobalDefs:
     return GlobalDefs(
         smtp_server=SmtpServer(host="127.0.0.1", port=port), notification_email=("a@b",), smtp_helo_name="h"
@@ -185,7 +207,6 @@ def test_mails_wait_for_a_server_that_is_away_and_keep_their_order(
             mail = Mail(subject=str(number), body="")
             desk.commit("event", "", 0, 0, 5.0, None, (plain(mail),))
             postman.wake()
-        assert not await postman.drain(0.0)
         await asyncio.sleep(0.05)
         assert supervisor.events == ["mail.delayed"], "said once"
         async with SmtpServerStub(port=port) as server:
@@ -226,6 +247,115 @@ def test_a_mail_that_is_refused_or_too_old_is_lost_and_the_next_one_goes(
             assert await postman_drained(postman)
             assert (desk.book.sent, desk.book.lost_mails) == (1, 1)
         assert "mail.lost" in supervisor.events
+        await postman.close()
+        desk.close()
+
+    run(body)
+    supervisor.close()
+
+
+# --- a stop, a reload ------------------------------------------------------------------------------
+
+
+def put(desk: Desk, postman: Postman, count: int) -> None:
+    for number in range(count):
+        desk.commit("event", "", 0, 0, boottime(), None, (plain(Mail(subject=str(number), body="")),))
+        postman.wake()
+
+
+async def free_port() -> int:
+    async with SmtpServerStub() as server:
+        return server.port
+
+
+def test_a_stop_tries_again_at_once_and_hands_over_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailing, "BACKOFF_S", (60.0,))
+    monkeypatch.setattr(mailing, "HURRIED_S", 0.02)
+    supervisor = Supervisor(tmp_path)
+
+    async def body() -> None:
+        port = await free_port()
+        desk = supervisor.desk()
+        postman = Postman(desk=desk, log=supervisor.log, clock=boottime)
+        postman.apply(settings(port))
+        put(desk, postman, 3)
+        while supervisor.events != ["mail.delayed"]:
+            await asyncio.sleep(0.005)
+        draining = asyncio.create_task(postman.drain(10.0, 10.0))
+        await asyncio.sleep(0.05)
+        async with SmtpServerStub(port=port, pause_s=0.05) as server:
+            assert await draining
+            assert [message_from_bytes(data)["Subject"] for data in server.messages] == ["0", "1", "2"]
+        await postman.close()
+        assert (desk.book.sent, desk.book.lost_mails) == (3, 0)
+        assert "mail.lost" not in supervisor.events
+        desk.close()
+
+    run(body)
+    supervisor.close()
+
+
+@pytest.mark.parametrize("how", ["away", "silent"])
+def test_a_stop_does_not_wait_for_ever_and_says_what_is_lost(how: str, tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path)
+
+    async def body() -> None:
+        port = await free_port()
+        desk = supervisor.desk()
+        postman = Postman(desk=desk, log=supervisor.log, clock=boottime)
+        answers = {"greeting": ""} if how == "silent" else {}
+        async with SmtpServerStub(port=port if how == "silent" else 0, answers=answers):
+            postman.apply(settings(port))
+            put(desk, postman, 13)
+            began_at = boottime()
+            # One that refuses has the shorter time, one that may still answer the longer one.
+            assert not await postman.drain(*((10.0, 0.1) if how == "away" else (0.1, 10.0)))
+            assert boottime() - began_at < 5
+            await postman.close()
+        assert (len(desk.book.mails), desk.book.lost_mails, desk.book.sent) == (0, 13, 0)
+        assert supervisor.events.count("mail.lost") == 11, "ten by name, the others as a number"
+        desk.close()
+
+    run(body)
+    supervisor.close()
+
+
+def test_without_a_server_in_a_new_configuration_what_waits_is_lost(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path)
+
+    async def body() -> None:
+        desk = supervisor.desk()
+        postman = Postman(desk=desk, log=supervisor.log, clock=boottime)
+        postman.apply(settings(await free_port()))
+        put(desk, postman, 2)
+        await asyncio.sleep(0.02)
+        postman.apply(GlobalDefs())
+        assert (len(desk.book.mails), desk.book.lost_mails) == (0, 2)
+        assert supervisor.events.count("mail.lost") == 2
+        async with SmtpServerStub() as server:
+            postman.apply(settings(server.port))
+            put(desk, postman, 1)
+            assert await postman.drain(10.0, 10.0)
+        await postman.close()
+        desk.close()
+
+    run(body)
+    supervisor.close()
+
+
+def test_too_many_that_wait_are_said(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path)
+
+    async def body() -> None:
+        desk = supervisor.desk()
+        postman = Postman(desk=desk, log=supervisor.log, clock=boottime)
+        put(desk, postman, MAX_MAILS - 1)
+        assert supervisor.events == []
+        put(desk, postman, 3)
+        assert supervisor.events == ["mail.full"]
+        assert (len(desk.book.mails), desk.book.lost_mails) == (MAX_MAILS, 2)
         await postman.close()
         desk.close()
 
