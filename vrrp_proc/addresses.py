@@ -11,7 +11,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from keepalived_conf.model import VirtualAddress
 from vrrp_proc.announce import Announcer, Frame
@@ -78,7 +78,7 @@ _Job = _Install | _Verify | _Announce
 
 class AddressWork:
     """Queue of address jobs. ``refresh()`` reads the kernel's table, ``absent(addresses)`` says which
-    of them are not in it."""
+    of them are not in it, ``before_install(owner)`` is called before addresses go on."""
 
     def __init__(
         self,
@@ -87,12 +87,14 @@ class AddressWork:
         announcer: Announcer,
         refresh: Callable[[], None],
         absent: Callable[[Sequence[VirtualAddress]], tuple[VirtualAddress, ...]],
+        before_install: Callable[[Any], None] = lambda _owner: None,
     ) -> None:
         self._loop = loop
         self._route = route
         self._announcer = announcer
         self._refresh = refresh
         self._absent = absent
+        self._before_install = before_install
         self._withdrawals: deque[_Withdraw] = deque()
         self._jobs: deque[_Job] = deque()
         self._scheduled = False
@@ -183,6 +185,7 @@ class AddressWork:
         return self._scheduled
 
     def _install_some(self, job: _Install) -> None:
+        self._before_install(job.owner)
         batch: list[tuple[VirtualAddress, bytes]] = []
         while job.addresses and len(batch) < _SLICE_REQUESTS:
             vip = job.addresses.popleft()

@@ -17,6 +17,7 @@ from typing import Protocol
 from keepalived_conf.model import GlobalDefs, VirtualAddress
 from vrrp_proc import nft
 from vrrp_proc.firewall_rules import Element, Form, Wanted, clear
+from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Timer
 
 _NETLINK_NETFILTER = 12
@@ -135,11 +136,11 @@ class Firewall:
         self,
         loop: Loop,
         comment: str,
-        ifindex: Callable[[str], int | None],
+        links: LinkTable,
         log: Callable[..., None],
         connect: Callable[[], NftSocket] = NftSocket,
     ) -> None:
-        self._loop, self._comment, self._ifindex, self._log = loop, comment, ifindex, log
+        self._loop, self._comment, self._links, self._log = loop, comment, links, log
         self._connect = connect
         self._socket: NftSocket | None = None
         self._form: Form | None = None
@@ -189,6 +190,8 @@ class Firewall:
 
     def remove(self) -> None:
         """Nothing of ours is to stay: the worker stops for good."""
+        if self._built is not None and not self._built.families:
+            return
         try:
             strays = self._own_tables()
             self._connected().commit([one for family, name in strays for one in clear(family, name)])
@@ -240,6 +243,10 @@ class Firewall:
         found = (form.element(vip, self._ifindex) for vip in router.kept_out())
         return frozenset(element for element in found if element is not None)
 
+    def _ifindex(self, name: str) -> int | None:
+        link = self._links.by_name(name)
+        return link.index if link is not None else None
+
     def _change(self, added: set[Element], removed: set[Element]) -> None:
         if self._stale:
             if not self._refused:
@@ -260,7 +267,7 @@ class Firewall:
         form = self._form
         if form is None:
             return
-        elements = self._wanted.all()
+        elements = self._shut(form)
         try:
             replaced = {(family, form.table) for family in form.families}
             messages = [
@@ -277,6 +284,9 @@ class Firewall:
         self._refused = ""
         self._built = form
         self._arm(_LOOK_EVERY_S if form.families else None)
+
+    def _shut(self, form: Form) -> set[Element]:
+        return {element for element in self._wanted.all() if element.family in form.families}
 
     def _refuse(self, reason: str, addresses: int) -> None:
         form = self._form
@@ -348,6 +358,6 @@ class Firewall:
             for family, name in form.sets()
             for key in connected.keys(family, form.table, name)
         }
-        return found == self._wanted.all() and all(
+        return found == self._shut(form) and all(
             connected.rules(family, form.table) == form.rules(family) for family in form.families
         )

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from keepalived_conf.model import GlobalDefs, VirtualAddress
+from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance
 from vrrp_proc import nft
+from vrrp_proc.resume import OWNER_PRIORITY
 
 TABLE: Final = "keepalived"
 """Name of the tables where ``nftables`` does not say another."""
@@ -99,6 +100,8 @@ class Form:
         for elements, encode in ((removed, nft.delete_elements), (added, nft.add_elements)):
             keys: dict[tuple[int, str], list[bytes]] = {}
             for element in elements:
+                if element.family not in self.families:
+                    continue
                 keys.setdefault((element.family, element.set_name), []).append(element.key)
             for (family, name), listed in keys.items():
                 messages += (
@@ -154,6 +157,11 @@ class Form:
     def _rule(self, family: int, chain: str, *expressions: bytes, last: int) -> bytes:
         counted = (nft.counter(),) if self.counters else ()
         return nft.new_rule(family, self.table, chain, *expressions, *counted, nft.verdict(last))
+
+
+def is_shut(config: VrrpInstance) -> bool:
+    """Whether a master keeps traffic to its addresses out; an owner never does."""
+    return not config.accept and config.priority != OWNER_PRIORITY
 
 
 def clear(family: int, table: str) -> list[bytes]:

@@ -23,6 +23,8 @@ from vrrp_proc.announce import Announcer
 from vrrp_proc.boxes import Entry, Ledger
 from vrrp_proc.directory import Directory
 from vrrp_proc.events import ReceiveGap
+from vrrp_proc.firewall import Firewall
+from vrrp_proc.firewall_rules import is_shut
 from vrrp_proc.group_shell import Groups
 from vrrp_proc.link_log import LinkLog
 from vrrp_proc.link_watch import LinkWatch
@@ -99,7 +101,15 @@ class VrrpWorker:
         self._route = RouteSocket()
         self._watch = LinkWatch(self.links, self._route, self.routers, self._links_changed, self._log)
         self._announcer = Announcer(self.loop, self._announce_failed)
-        self.work = AddressWork(self.loop, self._route, self._announcer, self._watch.read, self._watch.absent)
+        self.firewall = Firewall(self.loop, f"pykeepalived {ctx.run_dir}", self.links, self.log)
+        self.work = AddressWork(
+            self.loop,
+            self._route,
+            self._announcer,
+            self._watch.read,
+            self._watch.absent,
+            self.firewall.before_install,
+        )
         self.ports = Ports(
             self.loop, ctx.kept_fds, ctx.control.store, ctx.control.unstore, self._packets, self.log
         )
@@ -124,7 +134,12 @@ class VrrpWorker:
             log=self.log,
             stale=self._voice.event,
         )
-        self._settling: list[Callable[[], None]] = [self._voice.open, self._listen, self._lock_memory]
+        self._settling: list[Callable[[], None]] = [
+            self._voice.open,
+            self._listen,
+            self.firewall.settle,
+            self._lock_memory,
+        ]
         self._settle_timer = Timer(self._settle)
         self._settle_tries = 0
         self._beat_timer = Timer(self._beat)
@@ -157,6 +172,7 @@ class VrrpWorker:
         self._trackers.close()
         self._voice.close()
         self._announcer.close()
+        self.firewall.close()
         self.ports.close()
         self._route.close()
         self._watch.close()
@@ -190,6 +206,8 @@ class VrrpWorker:
         if self._ctx.options.release_vips:
             self._trackers.forget()
             self._undo_orphans()  # told to stop before the configuration came
+            if all(router.quiet for router in [*routers, *self._leaving]):
+                self.firewall.remove()
         self.loop.run_deferred()
         self._publish()
         self._control.flush()
@@ -346,8 +364,16 @@ class VrrpWorker:
         if first:
             self._undo_orphans()
             self.ports.give_back_unused()
+        self._configure_firewall()
         self.loop.defer(self._log_applied(generation))
         return "; ".join(problems) or None
+
+    def _configure_firewall(self) -> None:
+        routers = [*self._routers.values(), *self._leaving]
+        shut = [router for router in routers if is_shut(router.config)]
+        self.firewall.configure(self.globals, (vip for router in shut for vip in router.addresses()))
+        for router in routers:
+            self.firewall.changed(router)
 
     def _log_applied(self, generation: int) -> Callable[[], None]:
         count = len(self._routers)
@@ -431,6 +457,7 @@ class VrrpWorker:
         for router in self._leaving:
             if router.quiet:
                 router.dispose()
+                self.firewall.forget(router)
                 self.ledger.release(router.slot)
             else:
                 still.append(router)
@@ -438,6 +465,7 @@ class VrrpWorker:
             self._leaving = still
             self._index()
             self._open_ports()
+            self._configure_firewall()
 
     def _undo_orphans(self) -> None:
         """Instances of an earlier generation that are not configured any more and whose worker died
@@ -494,6 +522,9 @@ class VrrpWorker:
     def _links_changed(self, before: set[int]) -> None:
         for index in before - self.links.indices():
             self._announcer.forget_link(index)
+        if before != self.links.indices():
+            for router in self._routers.values():
+                self.firewall.changed(router)
         self._link_log.look(router.config for router in self._routers.values())
         self._open_ports()
         self._trackers.look_at_links()
@@ -538,6 +569,7 @@ class VrrpWorker:
         if not self._changed:
             self.loop.defer(self._publish)
         self._changed[router.name] = router
+        self.firewall.changed(router)
 
     def _publish(self) -> None:
         changed, self._changed = self._changed, {}

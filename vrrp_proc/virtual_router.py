@@ -50,6 +50,7 @@ from vrrp_proc.events import (
     Startup,
     TrackersChanged,
 )
+from vrrp_proc.firewall_rules import is_shut
 from vrrp_proc.host import Host
 from vrrp_proc.instance import Instance
 from vrrp_proc.loop import COALESCE_S, Timer
@@ -62,6 +63,7 @@ from worker.clock import boottime
 
 _OWNER_PRIORITY = 255
 _GUARDED = (RecordState.MASTER, RecordState.BECOMING_MASTER)
+_HOLDING = (*_GUARDED, RecordState.LEAVING)
 _SLEPT_S = 0.001
 
 
@@ -135,6 +137,13 @@ class VirtualRouter:
         """All virtual addresses, the listed ones first."""
         config = config or self.config
         return config.virtual_addresses + config.virtual_addresses_excluded
+
+    def kept_out(self) -> tuple[VirtualAddress, ...]:
+        """Addresses that no traffic may reach: while they are on an interface, or may be."""
+        if not is_shut(self.config):
+            return ()
+        holding = self.core is not None and self.core.record_state in _HOLDING
+        return tuple(dict.fromkeys((*(self.addresses() if holding else ()), *self.installed)))
 
     # --- start, reload, stop ---------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ PURE_PATTERNS = (
     "vrrp_proc.flight",
     *(f"vrrp_proc.{name}" for name in ("instance", "notices", "packet", "record", "resume", "timers")),
     *(f"vrrp_proc.{name}" for name in ("backup", "handover", "mastership")),
+    *(f"vrrp_proc.{name}" for name in ("firewall_rules", "nft")),
     *(f"vrrp_proc.{name}" for name in ("debounce", "group", "member", "router", "tracked", "tracking")),
     *(f"script_proc.{name}" for name in ("jobs", "program")),
     "supervisor.check_status",

@@ -9,6 +9,7 @@ from typing import Any
 from keepalived_conf.model import GlobalDefs, VirtualAddress
 from vrrp_proc import nft
 from vrrp_proc.firewall import Firewall, NftError, NftSocket
+from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop
 from worker.clock import boottime
 
@@ -73,7 +74,7 @@ class Scene:
         self.wall = Firewall(
             self.loop,
             "mine",
-            lambda _name: 1,
+            LinkTable(),
             lambda _l, event, **_f: self.said.append(event),
             lambda: self.kernel,
         )
