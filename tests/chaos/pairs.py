@@ -54,6 +54,10 @@ class Stalls:
         """The longest stall that touched a span of time."""
         return max((late for at, late in self._worst if at + late >= since and at <= until), default=0.0)
 
+    def total_s(self, since: float, until: float) -> float:
+        """How long this host stood still within a span of time."""
+        return sum(late for at, late in self._worst if at + late >= since and at <= until)
+
 
 stalls = Stalls()
 
