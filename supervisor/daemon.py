@@ -229,6 +229,10 @@ class Supervisor:
         """Fork the role's next incarnation and hand it everything it needs."""
         row = self.table[role]
         current = self.reload.current
+        if role == "vrrp" and self.fence.running:  # what it left when it was told to stop
+            row.restart_at = boottime()
+            row.become("backoff")
+            return
         try:
             boxes.fit(row, self.run_dir, self.reload.current.records.get(role, 0))
             table.entry_point(role)  # imported here, so that the child need not
@@ -434,7 +438,7 @@ class Supervisor:
         for row in self.table.values():
             if row.restart_at is not None and not row.alive and not self.stopping:
                 due.append(row.restart_at)
-            if row.alive and row.state in ("starting", "ready"):
+            if row.watched:
                 due.append(row.next_check_at)
             if row.stop_deadline_at is not None and row.alive:
                 due.append(row.stop_deadline_at)
@@ -454,11 +458,13 @@ class Supervisor:
         for row in self.table.values():
             if row.channel is not None:
                 row.channel.flush()
-            if row.alive and row.state in ("starting", "ready") and now >= row.next_check_at:
+            if row.watched and now >= row.next_check_at:
                 self._check_hang(row, now)
             if row.alive and row.stop_deadline_at is not None and now >= row.stop_deadline_at:
                 row.kill(f"did not stop within {self.reload.current.child_wait_time_s:g} s")
-            if row.state not in ("ready", "stopped", "stopping"):
+            if row.state == "stopped":
+                self.fence.left_over(row)
+            elif row.state not in ("ready", "stopping"):
                 self.fence.if_due(row, now)
             self._restart_if_due(row, now)
         self.reload.timers(now)
@@ -486,7 +492,8 @@ class Supervisor:
             row.next_check_at = policy.next_hang_check(silence, now)
 
     def _hung(self, row: Process, why: str) -> None:
-        row.become("hung")
+        if row.state != "stopping":  # nobody comes after one that stops
+            row.become("hung")
         self.reporter.event(row, "hung", why)
         row.kill(f"hung, {why}")
 

@@ -64,7 +64,8 @@ class Fence:
         return self.running
 
     def left_over(self, row: Process) -> bool:
-        """At a stop: addresses that a dead worker left go now, whatever their deadline. True: at work."""
+        """Of a worker that was told to stop and died: its addresses go now, whatever their deadline. True: at
+        work."""
         if self.running:
             return True
         cases = self.cases(row)

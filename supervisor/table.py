@@ -138,6 +138,13 @@ class Process:
     def alive(self) -> bool:
         return self.pid is not None
 
+    @property
+    def watched(self) -> bool:
+        """Whether its silence means that it hangs. vrrp is master, or hands over, until it has stopped: it
+        is watched to its end. All others may take their time to stop."""
+        at_work = self.state in ("starting", "ready") or (self.role == "vrrp" and self.state == "stopping")
+        return self.alive and at_work and self.kill_reason is None
+
     def become(self, state: State) -> None:
         self.state, self.since_at, self.since_wall_at = state, boottime(), time.time()
 
