@@ -61,12 +61,11 @@ class Maintenance:
     @property
     def hand_over_s(self) -> float:
         """Bound that this worker sets, in seconds; 0: no hand-over."""
-        return 0.0 if self._host.globals.handover is False else math.inf
+        return math.inf if self._host.globals.handover else 0.0
 
     @property
     def hand_over_at_stop_s(self) -> float:
-        """At a stop only where it is asked for: the process then ends when the successor has spoken, but
-        before the supervisor loses patience."""
+        """At a stop: the process ends when a successor has spoken, or before the supervisor kills it."""
         if not self._host.globals.handover:
             return 0.0
         return max(0.0, self._host.globals.child_wait_time_s - _STOP_ROOM_S)

@@ -178,18 +178,18 @@ class VrrpWorker:
         self._watch.close()
         self.loop.close()
 
-    def _leave(self, detail: str) -> None:
+    def _leave(self, detail: str, hand_over_s: float) -> None:
         """Priority 0, addresses off, records; then the process ends."""
         self.loop.remove_reader(self._control.fileno())
         routers = list(self._routers.values())
         if self._ctx.options.release_vips:
             for router in routers:
-                router.stop(detail, self.maintenance.hand_over_at_stop_s)
+                router.stop(detail, hand_over_s)
             self.loop.drain_work()
             departure = Departure(self, [*routers, *self._leaving], self._end)
             self._departure = departure
             if departure.waits:
-                late_at = boottime() + self.maintenance.hand_over_at_stop_s + _STOP_SLACK_S
+                late_at = boottime() + hand_over_s + _STOP_SLACK_S
                 self.loop.arm(Timer(lambda _now: departure.give_up(detail)), late_at)
                 departure.settle()
             else:
@@ -253,14 +253,15 @@ class VrrpWorker:
         try:
             messages = self._control.receive()
         except ControlClosed:
-            self._leave("the supervisor is gone")
+            # No hand-over: the next supervisor may be here in a moment, and its worker must find nobody.
+            self._leave("the supervisor is gone", 0.0)
             return
         except ControlError as error:
             self._log.error("control.malformed", reason=str(error))
             return
         for message in messages:
             if isinstance(message, Stop):
-                self._leave("stop")
+                self._leave("stop", self.maintenance.hand_over_at_stop_s)
                 return
             self._obey(message)
 

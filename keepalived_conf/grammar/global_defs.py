@@ -28,7 +28,7 @@ OWN_ROWS = (
         type=Type.BOOL,
         optional=True,
         help="A master that leaves on purpose serves on until its successor speaks; off: the RFC's order",
-        default="on, but off when the daemon stops",
+        default="on",
         worker="vrrp",
         extension=True,
     ),

@@ -111,9 +111,8 @@ class GlobalDefs:
     log_format: Literal["text", "json", "classic"] | None = None
     """Ours. None: text on a terminal, else json. The command line wins."""
 
-    handover: bool | None = None
-    """Ours. A master that leaves on purpose serves on until its successor speaks. None: when it steps down or
-    a reload takes it out, but not at a stop, which is to be over at once."""
+    handover: bool = True
+    """Ours. A master that leaves on purpose serves on until its successor speaks; False: the RFC's order."""
 
     # Scripts, notifications, mail.
     script_user: DefaultScriptUser | None = None

@@ -30,7 +30,7 @@ def lab() -> Iterator[Lab]:
 
 
 def start(lab: Lab, node: str, name: str, priority: int, version: int = 3) -> Daemon:
-    text = conf.global_defs(*(["@pykeepalived handover on"] if name == "ours" else [])) + conf.instance(
+    text = conf.global_defs() + conf.instance(
         priority=priority, advert_int=1 if version == 2 else 0.5, addresses=[f"{VIP}/16"], version=version
     )
     return lab.daemon(

@@ -34,7 +34,7 @@ class Pair:
         self.wire: Observer = lab.observer()
         self.daemons: dict[str, Daemon] = {}
         for node in (HEIR, LEAVER):
-            text = conf.global_defs("@pykeepalived handover on") + extra
+            text = conf.global_defs() + extra
             text += conf.instance(
                 priority=PRIORITY[node], advert_int=advert_s, addresses=[f"{VIP}/16"], version=version
             )

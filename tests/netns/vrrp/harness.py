@@ -100,7 +100,8 @@ class Worker:
 
     def __init__(self, lab: Lab, node: str, *instances: VrrpInstance, **globals_: Any) -> None:
         self.lab, self.node = lab, node
-        self.slice = VrrpSlice(globals=GlobalDefs(**globals_), instances=instances)
+        # Nobody else is there in most tests: a stop would serve on for as long as it may.
+        self.slice = VrrpSlice(globals=GlobalDefs(**({"handover": False} | globals_)), instances=instances)
         self.extra: dict[str, Any] = {}
         """Further fields of every slice: groups, delays, scripts."""
         self.box_fd = BlackBox.create("vrrp")
@@ -181,7 +182,8 @@ class Worker:
 
     def reload(self, *instances: VrrpInstance, **globals_: Any) -> None:
         """A new generation, applied."""
-        self.slice = VrrpSlice(globals=GlobalDefs(**globals_), instances=instances)
+        given = {"handover": self.slice.globals.handover} | globals_
+        self.slice = VrrpSlice(globals=GlobalDefs(**given), instances=instances)
         self.generation += 1
         self._configure()
         self.await_message(Applied, lambda m: m.generation == self.generation)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from keepalived_conf.model import SyncGroup, VrrpInstance, VrrpSlice
+from keepalived_conf.model import GlobalDefs, SyncGroup, VrrpInstance, VrrpSlice
 from tests.lab import Lab, conf
 from tests.lab.probes import longest_send_gap_s, outage_s
 from tests.lab.system import wait_until
@@ -36,7 +36,7 @@ def worker(worker: MakeWorker) -> MakeWorker:
     """With the hand-over at a stop too, unless a test says otherwise."""
 
     def make(node: str, *instances: VrrpInstance, **globals_: Any) -> Worker:
-        return worker(node, *instances, **({"handover": True} | globals_))
+        return worker(node, *instances, **({"handover": GlobalDefs().handover} | globals_))
 
     return make
 
@@ -163,12 +163,10 @@ def test_a_stop_is_over_before_the_supervisor_kills(lab: Lab, worker: MakeWorker
     assert not holds(lab, "n1")
 
 
-@pytest.mark.parametrize("why", ["handover off", "handover not said", "address owner", "no patience"])
+@pytest.mark.parametrize("why", ["handover off", "address owner", "no patience"])
 def test_the_order_of_the_rfc(lab: Lab, worker: MakeWorker, why: str) -> None:
     if why == "handover off":
         made = worker("n1", router(advert_int_cs=100), handover=False)
-    elif why == "handover not said":
-        made = worker("n1", router(advert_int_cs=100), handover=None)
     elif why == "no patience":
         made = worker("n1", router(advert_int_cs=100), child_wait_time_s=0.0)
     else:
