@@ -73,7 +73,6 @@ _TIMER_EXPIRED = integer_row(
 )
 
 _WHO = "the instance"
-_STRICT = "the rules of strict mode are not enforced"
 _ON_INTERFACE = "addresses are put on the interface itself"
 
 _LATER = (
@@ -147,12 +146,11 @@ _LATER = (
         ),
         since="1.2.17",
     ),
-    later(
+    dataclasses.replace(
         flag_row("no_accept", "Keep out traffic to the addresses", worker="vrrp"),
         since="1.3.0",
-        reason="traffic to the addresses is not filtered",
     ),
-    later(bool_row("strict_mode", "Insist on the RFC", worker="vrrp", default="vrrp_strict"), reason=_STRICT),
+    bool_row("strict_mode", "Insist on the RFC", worker="vrrp", default="vrrp_strict"),
     later(integer_row("debug", 0, 4, "Level of debugging", worker="vrrp", default="0")),
     *(
         notify_row(name)

@@ -57,12 +57,12 @@ def test_no_suggestion_for_something_quite_different() -> None:
 
 
 def test_keywords_without_effect_are_noted_once_each() -> None:
-    result = load(instance_text("debug 1\nno_accept\ndebug 1\nuse_vmac"))
+    result = load(instance_text("debug 1\nuse_vmac_addr\ndebug 1\nuse_vmac"))
     notes = [d for d in result.diagnostics if d.code == "no-effect-yet"]
     assert [d.message for d in notes] == [
-        f"{word} is understood, has no effect yet" for word in ("debug", "no_accept", "use_vmac")
+        f"{word} is understood, has no effect yet" for word in ("debug", "use_vmac_addr", "use_vmac")
     ]
-    # What the operator must know is a warning: no filter, no MAC address. That debug has none is a note.
+    # What the operator must know is a warning: no MAC address. That debug has none is a note.
     assert codes(result) == ["no-effect-yet", "no-effect-yet"]
 
 

@@ -298,8 +298,12 @@ def test_script_security_feeds_the_judgement_of_programs() -> None:
 
 
 def test_a_switch_that_is_off_is_not_missed() -> None:
-    assert globals_of("vrrp_strict off")[1] == []
-    assert globals_of("vrrp_strict off\nvrrp_strict on")[1] == ["no-effect-yet"]
+    def missed(text: str) -> list[str]:
+        diagnostics = load(f"global_defs {{\n{text}\n}}\n").diagnostics
+        return [one.message.split()[0] for one in diagnostics if one.code == "no-effect-yet"]
+
+    assert missed("data_use_instance off") == []
+    assert missed("data_use_instance off\ndata_use_instance on") == ["data_use_instance"]
 
 
 @pytest.mark.parametrize(
