@@ -320,7 +320,7 @@ def _first_load(options: DaemonOptions) -> tuple[Loaded | None, int]:
         logger.error("config.missing", path=options.config, hint="name the file with -f FILE")
         print(f"pykeepalived: {options.config}: no such file; name it with -f FILE", file=sys.stderr)
         return None, EXIT_NO_CONFIG
-    loader = Loader(options.config, options.config_id, all_config=options.all_config)
+    loader = Loader(options.config, options.config_id, all_config=options.all_config, umask=options.umask)
     # While the child reads, on the other CPU: what is needed next in any case. A second start that is
     # refused, and -v, came never here.
     from supervisor import daemon, table  # noqa: F401

@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bus import codec
@@ -79,9 +79,9 @@ class Loaded:
 
 
 def load_here(
-    path: str, config_id: str | None, *, all_config: bool = False
+    path: str, config_id: str | None, *, all_config: bool = False, umask: int | None = None
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """Load in this process: (manifest, role -> encoded slice)."""
+    """Load in this process: (manifest, role -> encoded slice). ``umask``: of the command line, it wins."""
     from keepalived_conf import loading as conf
     from keepalived_conf.diagnostics import render
     from keepalived_conf.model import CheckerSlice, ScriptSlice
@@ -90,6 +90,9 @@ def load_here(
     result = conf.load(path, config_id=config_id, all_config=all_config)
     findings = tuple(
         Finding(
+    config = result.config
+    if umask is not None:
+        config = replace(config, globals=replace(config.globals, umask=umask))
             severity=str(item.severity),
             code=str(item.code),
             place=str(item.place) if item.place else path,
@@ -102,9 +105,9 @@ def load_here(
             one if one.code in EFFECT_CODES else judged(one) for one in result.diagnostics if not one.implied
         )
     )
-    found = {} if result.fatal else conf.slices(result.config)
+    found = {} if result.fatal else conf.slices(config)
     capabilities: dict[str, str] = {}
-    records = {"vrrp": len(result.config.vrrp_instances)}
+    records = {"vrrp": len(config.vrrp_instances)}
     checks = found.get("checker")
     if isinstance(checks, CheckerSlice):
         from checker_proc.process import required_capabilities, required_records
@@ -117,13 +120,12 @@ def load_here(
 
         capabilities["script"] = " ".join(sorted(script.required_capabilities(scripts)))
         records["script"] = script.required_records(scripts)
-    config = result.config
     slices = {role: codec.dumps(slice_) for role, slice_ in found.items()}
     manifest = Manifest(
         fatal=result.fatal,
         exit_status=conf.exit_status(result),
         findings=findings,
-        roles=tuple(sorted(found)),
+        roles=tuple(sorted(slices)),
         digests={role: digest(data) for role, data in slices.items()},
         records=records,
         capabilities=capabilities,
@@ -156,7 +158,13 @@ class Loader:
     """One run of the loader child."""
 
     def __init__(
-        self, path: str, config_id: str | None, *, all_config: bool = False, fault: str = ""
+        self,
+        path: str,
+        config_id: str | None,
+        *,
+        all_config: bool = False,
+        umask: int | None = None,
+        fault: str = "",
     ) -> None:
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
@@ -165,7 +173,7 @@ class Loader:
             _limit()
             if fault:
                 _misbehave(fault)
-            _send(theirs, *load_here(path, config_id, all_config=all_config))
+            _send(theirs, *load_here(path, config_id, all_config=all_config, umask=umask))
 
         self.pid = fork.fork_child(
             body, keep_fds=[theirs.fileno(), *_log_fds()], role="loader", ignore_stops=False

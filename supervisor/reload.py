@@ -145,6 +145,7 @@ class Reload:
 
     def _loader_ended(self, attempt: _Attempt, status: int) -> None:
         """The child is gone; what it sent may still wait in the socket."""
+            umask=owner.options.umask,
         if attempt.phase == "loading" and attempt is self.attempt and attempt.loader is not None:
             self._loader_readable(describe_exit(status, None))
 

@@ -21,7 +21,7 @@ class _Loader:
     stays = False
     pid = 0
 
-    def __init__(self, path: str, config_id: str | None, *, all_config: bool) -> None:
+    def __init__(self, path: str, config_id: str | None, *, all_config: bool, umask: int | None) -> None:
         self._read, write = os.pipe()
         type(self).pid = os.fork()
         if self.pid == 0:
