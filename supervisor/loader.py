@@ -50,7 +50,7 @@ class Manifest:
     exit_status: int
     findings: tuple[Finding, ...] = ()
     roles: tuple[str, ...] = ()
-    """Roles that have something to do, in the order of the fds that come along."""
+    """Roles that have something to do (and ``hooks``), in the order of the fds that come along."""
     capabilities: dict[str, str] = field(default_factory=dict)
     """role -> further capabilities its slice needs, separated by blanks."""
     records: dict[str, int] = field(default_factory=dict)
@@ -62,6 +62,8 @@ class Manifest:
     """What the configuration says of the format of records; empty: nothing."""
     scheduling: dict[str, Scheduling] = field(default_factory=dict)
     """role -> how the kernel is to schedule it."""
+    hooks: dict[str, float] = field(default_factory=dict)
+    """startup, shutdown -> time limit (s) of the script, as far as there is one; ``hooks`` is their slice."""
     summary: str = ""
 
 
@@ -88,11 +90,11 @@ def load_here(
     from keepalived_conf.tools.check import EFFECT_CODES, judged
 
     result = conf.load(path, config_id=config_id, all_config=all_config)
-    findings = tuple(
-        Finding(
     config = result.config
     if umask is not None:
         config = replace(config, globals=replace(config.globals, umask=umask))
+    findings = tuple(
+        Finding(
             severity=str(item.severity),
             code=str(item.code),
             place=str(item.place) if item.place else path,
@@ -121,6 +123,9 @@ def load_here(
         capabilities["script"] = " ".join(sorted(script.required_capabilities(scripts)))
         records["script"] = script.required_records(scripts)
     slices = {role: codec.dumps(slice_) for role, slice_ in found.items()}
+    hooks = {} if result.fatal else _hooks(config.globals)
+    if hooks:
+        slices["hooks"] = codec.dumps(ScriptSlice(globals=config.globals))
     manifest = Manifest(
         fatal=result.fatal,
         exit_status=conf.exit_status(result),
@@ -132,9 +137,18 @@ def load_here(
         child_wait_time_s=config.globals.child_wait_time_s,
         log_format=config.globals.log_format or "",
         scheduling=_scheduling(config.globals),
+        hooks=hooks,
         summary=f"{len(config.vrrp_instances)} VRRP instances, {len(config.virtual_servers)} virtual servers",
     )
     return manifest, slices
+
+
+def _hooks(settings: GlobalDefs) -> dict[str, float]:
+    scripts = {
+        "startup": (settings.startup_script, settings.startup_script_timeout_s),
+        "shutdown": (settings.shutdown_script, settings.shutdown_script_timeout_s),
+    }
+    return {name: float(limit_s) for name, (script, limit_s) in scripts.items() if script is not None}
 
 
 def _scheduling(settings: GlobalDefs) -> dict[str, Scheduling]:
