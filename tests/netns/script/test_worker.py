@@ -156,6 +156,7 @@ def test_what_a_hung_worker_had_running_is_ended_first(rig: Rig, tmp_path: Path)
     wanted = slice_of(script.tracked(interval_s=5.0, timeout_s=60.0))
     rig.start(wanted)
     rig.until(script.notes)
+    rig.quiet(0.5)  # the worker has beaten meanwhile
     rig.workers[-1].process.send_signal(signal.SIGSTOP)
     time.sleep(1.2)
     rig.workers[-1].kill()
