@@ -27,6 +27,8 @@ KILL_AFTER_S = 1.0
 """From TERM to KILL (keepalived: 2 s)."""
 RELEASE_AFTER_S = 2.0
 """From KILL to the moment from which a process that still exists no longer counts."""
+OUTPUT_LOGGED = 400
+"""Characters of a script's last words in its log record."""
 
 Phase = Literal["waiting", "starting", "running", "ending", "killed", "over"]
 """ending: told to (TERM sent, or to be sent once it is started); killed: KILL likewise."""
@@ -79,6 +81,17 @@ class Result:
     def good(self) -> bool:
         """It was run, in time, and ended with status 0."""
         return self.status == 0 and not self.late
+
+    def fields(self) -> dict[str, object]:
+        """For a log record; what says nothing is left out."""
+        found: dict[str, object] = {
+            "pid": self.pid,
+            "status": self.status,
+            "ran_s": round(self.ran_s, 3),
+            "waited_s": round(self.waited_s, 3),
+        }
+        more = {"killed_by": self.killed_by, "why": self.why, "output": self.output[-OUTPUT_LOGGED:]}
+        return found | {name: text for name, text in more.items() if text}
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

@@ -273,7 +273,8 @@ def _serve(options: DaemonOptions, started: Callable[[int], None]) -> int:
 
     supervisor = Supervisor(options, run, notifier, __version__)
     if options.dump:
-        logger.info("config.summary", summary=loaded.manifest.summary, workers=sorted(loaded.slices))
+        workers = sorted(loaded.slices.keys() - {"hooks"})
+        logger.info("config.summary", summary=loaded.manifest.summary, workers=workers)
     restrict(loaded, vrrp=options.vrrp, checkers=options.checkers, all_workers=options.all_workers)
     started(0)
     return supervisor.run(loaded)

@@ -20,6 +20,7 @@ from pathlib import Path
 from supervisor import boxes, commands, fork, janitor, policy, rundir, table
 from supervisor.commands import OPERATOR_RESTART
 from supervisor.fence import Fence
+from supervisor.hooks import Hooks
 from supervisor.loader import Loaded
 from supervisor.maintenance import Maintenance
 from supervisor.mirror import Reporter
@@ -85,6 +86,7 @@ class Supervisor:
         self.reload = Reload(self)
         self.fence = Fence(self)
         self.maintenance = Maintenance(self)
+        self.hooks = Hooks(self)
         self.own_lateness_at = 0.0
         self.watchdog_due_at = boottime()
         self.operator: OperatorServer | None = None
@@ -96,9 +98,9 @@ class Supervisor:
         """Serve until told to stop. ``first`` is the configuration to start with."""
         self._set_up()
         self.reload.current = Generation(1, first)
+        self.hooks.warm()
         warm(self.wanted_roles())
-        for role in self.wanted_roles():
-            self.start_role(role)
+        self.hooks.before_start(self._start_workers)
         while True:
             wait_s = self._wait_time()
             before = boottime()
@@ -123,6 +125,13 @@ class Supervisor:
             self._note_lateness(ended - now - _TURN_S, ended)
         self._leave()
         return self.exit_status
+
+    def _start_workers(self) -> None:
+        if self.stopping:
+            return
+        for role in self.wanted_roles():
+            self.start_role(role)
+        self.reload.begin()
 
     def _set_up(self) -> None:
         fork.set_title(fork.title_of("supervisor"))
@@ -469,6 +478,7 @@ class Supervisor:
             self._restart_if_due(row, now)
         self.reload.timers(now)
         self.maintenance.timers(now)
+        self.hooks.timers(now)
         self.reporter.pump(now)
         if self.stopping:
             self._continue_stop()
@@ -537,6 +547,7 @@ class Supervisor:
         self.notifier.stopping()
         self.log.info("supervisor.stopping", why=why)
         self.reload.cancel()
+        self.hooks.stop()
         for row in self.table.values():
             row.restart_at = None
         self.fence.tries = 0
@@ -553,7 +564,8 @@ class Supervisor:
 
     def _stopped(self) -> bool:
         self._continue_stop()
-        return not self.fence.running and not any(row.alive for row in self.table.values())
+        gone = not self.fence.running and not any(row.alive for row in self.table.values())
+        return gone and self.hooks.after_stop()
 
 
 def _faults() -> dict[str, str]:

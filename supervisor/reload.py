@@ -44,6 +44,7 @@ class Generation:
         self.child_wait_time_s = manifest.child_wait_time_s
         self.log_format = manifest.log_format
         self.scheduling = dict(manifest.scheduling)
+        self.hooks = dict(manifest.hooks)
         self.summary = manifest.summary
 
     def copy(self, number: int) -> Generation:
@@ -55,6 +56,7 @@ class Generation:
         other.child_wait_time_s = self.child_wait_time_s
         other.log_format = self.log_format
         other.scheduling = self.scheduling
+        other.hooks = self.hooks
         return other
 
     def close(self) -> None:
@@ -118,7 +120,7 @@ class Reload:
             if client:
                 client.answer({"ok": False, "error": "the daemon is stopping"})
             return
-        if self.attempt is not None:
+        if self.attempt is not None or self.owner.hooks.running:
             self.again = True
             if client:
                 self.waiting_next.append(client)
@@ -126,6 +128,13 @@ class Reload:
         if client:
             self.waiting.append(client)
         self._load(tries=0)
+
+    def begin(self) -> None:
+        """The workers are started: what was asked for before is done now."""
+        self.waiting, self.waiting_next = self.waiting_next, []
+        if self.again:
+            self.again = False
+            self._load(tries=0)
 
     def _load(self, tries: int) -> None:
         owner = self.owner
@@ -136,6 +145,7 @@ class Reload:
             os.path.abspath(owner.options.config),
             owner.options.config_id,
             all_config=owner.options.all_config,
+            umask=owner.options.umask,
             fault=owner.worker_options.faults.get("loader", ""),
         )
         attempt = _Attempt(phase="loading", deadline_at=boottime() + WALL_LIMIT_S, loader=loader, tries=tries)
@@ -145,7 +155,6 @@ class Reload:
 
     def _loader_ended(self, attempt: _Attempt, status: int) -> None:
         """The child is gone; what it sent may still wait in the socket."""
-            umask=owner.options.umask,
         if attempt.phase == "loading" and attempt is self.attempt and attempt.loader is not None:
             self._loader_readable(describe_exit(status, None))
 
@@ -467,11 +476,9 @@ class Reload:
 
     def cancel(self) -> None:
         """The daemon stops: no attempt goes on."""
-        attempt = self.attempt
-        if attempt is None:
-            return
-        self._drop_loader(attempt)
-        self.attempt = None
+        if self.attempt is not None:
+            self._drop_loader(self.attempt)
+            self.attempt = None
         for client in self.waiting + self.waiting_next:
             client.answer({"ok": False, "error": "the daemon is stopping"})
         self.waiting, self.waiting_next = [], []

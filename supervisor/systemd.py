@@ -38,6 +38,10 @@ class Notifier:
     def stopping(self) -> None:
         self.send("STOPPING=1", "STATUS=stopping")
 
+    def extend(self, seconds: float, status: str) -> None:
+        """The start or the stop may take so much longer, and why."""
+        self.send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", f"STATUS={status}")
+
     def status(self, text: str) -> None:
         self.send(f"STATUS={text}")
 

@@ -33,6 +33,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
 
 EXCEPTIONS: dict[str, tuple[str, ...]] = {
     "bus.process": ("worker",),
+    "supervisor.hooks": ("script_proc.hook",),  # startup_script and shutdown_script: no worker runs then
     "supervisor.explain_cli": ("vrrp_proc.flight", "vrrp_proc.record"),  # reads the black box of vrrp
 }
 """Module (with everything below it) -> what it may import beyond its package's arrows."""

@@ -86,6 +86,7 @@ class Owner:
         self.worker_options = type("O", (), {"faults": {}})()
         self.reporter, self.log, self.notifier = Said(), Quiet(), Quiet()
         self.stopping = False
+        self.hooks = type("H", (), {"running": ""})()
         self.table: dict[str, Process] = {}
         self.children: dict[int, Any] = {}
         self.killed: dict[str, list[str]] = defaultdict(list)
