@@ -308,7 +308,7 @@ _SCRIPT_ROWS: tuple[Keyword, ...] = (
         "startup_script",
         "Program run before the workers start",
         since="2.1.0",
-        reason="the program is not run",
+        reason="",
     ),
     parsed_number(
         "startup_script_timeout",
@@ -325,7 +325,7 @@ _SCRIPT_ROWS: tuple[Keyword, ...] = (
         "shutdown_script",
         "Program run after the workers ended",
         since="2.1.0",
-        reason="the program is not run",
+        reason="",
     ),
     parsed_number(
         "shutdown_script_timeout",
@@ -441,13 +441,7 @@ _MAIL_ROWS: tuple[Keyword, ...] = (
     ),
 )
 
-_WAIT = {
-    "use_symlink_paths",
-    "startup_script",
-    "startup_script_timeout",
-    "shutdown_script",
-    "shutdown_script_timeout",
-}
+_WAIT = {"use_symlink_paths"}
 SCRIPT_ROWS = tuple(row if row.name in _WAIT else in_effect(row) for row in _SCRIPT_ROWS)
 MAIL_ROWS = tuple(map(in_effect, _MAIL_ROWS))
 
