@@ -192,6 +192,8 @@ def show(scenario: Scenario, names: Sequence[str], pools: Mapping[str, Pool]) ->
     for metric in metrics:
         found = {name: pools[name].values(metric) for name in names}
         lines = [*((f"p{percent:g}", percent) for percent in scenario.percentiles), ("max", 100.0)]
+        if max(map(len, found.values())) < 20:  # percentiles of a handful say nothing
+            lines = [("p50", 50.0), ("max", 100.0)]
         for word, percent in lines:
             values = {name: percentile(found[name], percent) for name in names if found[name]}
             cells = [_shown(metric, values[name]) if name in values else "-" for name in names]
