@@ -378,18 +378,24 @@ class RealServerChanged(Event):
     alive: bool
     weight: int
     reason: str
+    turned: bool = True
+    """It came up or went down; else only its weight or place in the table is another one."""
+    removed: bool = False
+    """It was up, and the configuration has it no more."""
 
 
 @_message("quorum_changed", "ipvs")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuorumChanged(Event):
-    """A virtual server gained or lost its quorum (with hysteresis)."""
+    """A virtual server gained or lost its quorum (with hysteresis), or begins with it."""
 
     virtual_server: str
     up: bool
     weight_up: int
     quorum: int
     sorry_active: bool
+    removed: bool = False
+    """It had its quorum, and the configuration has it no more."""
 
 
 # --- script --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ Sources: keepalived.conf(5), virtual_server; keepalived 2.4.3's behaviour.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ipvs_proc.model import (
@@ -50,6 +50,8 @@ class Memory:
     checks: Mapping[str, bool] = field(default_factory=dict)
     servers: Mapping[ServerId, bool] = field(default_factory=dict)
     quorums: Mapping[str, bool] = field(default_factory=dict)
+    assumed: frozenset[ServerId] = frozenset()
+    """Servers that are down by the rule of the start alone: no check has ever said so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +95,7 @@ def desired(config: IpvsSlice, health: Health, memory: Memory) -> Decision:
     checks: dict[str, bool] = {}
     up: dict[ServerId, bool] = {}
     quorums: dict[str, bool] = {}
+    assumed: set[ServerId] = set()
     servers: dict[ServerId, ServerVerdict] = {}
     services: dict[str, ServiceVerdict] = {}
     for virtual in config.virtual_servers:
@@ -100,6 +103,9 @@ def desired(config: IpvsSlice, health: Health, memory: Memory) -> Decision:
         for real in virtual.real_servers:
             id_ = ServerId(virtual.key, real.key)
             up[id_], reasons[id_] = _server_up(real, id_, health, memory, checks)
+            found = any(health.get(check.check_id) is False for check in real.checks)
+            if not up[id_] and not found and (id_ in memory.assumed or id_ not in memory.servers):
+                assumed.add(id_)
         verdict = _quorum(virtual, up, memory)
         quorums[virtual.key], services[virtual.key] = verdict.quorum_up, verdict
         destinations: dict[DestinationKey, Destination] = {}
@@ -118,7 +124,7 @@ def desired(config: IpvsSlice, health: Health, memory: Memory) -> Decision:
         table[service.key] = Entry(service=service, destinations=destinations)
     return Decision(
         table=table,
-        memory=Memory(checks=checks, servers=up, quorums=quorums),
+        memory=Memory(checks=checks, servers=up, quorums=quorums, assumed=frozenset(assumed)),
         servers=servers,
         services=services,
     )
@@ -226,4 +232,4 @@ def infer_memory(config: IpvsSlice, actual: Table, memory: Memory) -> Memory:
             found = entry.destinations.get(destination_key(real))
             inhibited = found is not None and found.weight == 0 and real.inhibit_on_failure
             servers[id_] = found is not None and not inhibited
-    return Memory(checks=memory.checks, servers=servers, quorums=quorums)
+    return replace(memory, servers=servers, quorums=quorums)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ipvs_proc.desired import Decision, Memory, ServerVerdict, ServiceVerdict, desired, infer_memory
+from ipvs_proc.changes import Changes, changes
+from ipvs_proc.desired import Decision, Memory, desired, infer_memory
 from ipvs_proc.ledger import Entries
 from ipvs_proc.model import (
     DestinationKey,
@@ -64,10 +65,7 @@ class Outcome:
     """New or different refusals; the same one again is not repeated."""
     repaired: tuple[Operation, ...] = ()
     """Those of ``done`` that undid a foreign change."""
-    servers: tuple[ServerVerdict, ...] = ()
-    """Verdicts on servers that differ from the ones before."""
-    quorums: tuple[ServiceVerdict, ...] = ()
-    """Verdicts on services whose quorum was gained or lost."""
+    changes: Changes = field(default_factory=Changes)
     flushed: bool = False
     available: bool = True
 
@@ -79,7 +77,7 @@ class Keeper:
     open_port: Callable[[], IpvsPort]
     ledger: LedgerPort
     flush_first: bool = False
-    """lvs_flush applies when the table is opened for the first time in the daemon's life."""
+    """It is the first one in the daemon's life: lvs_flush applies when the table is opened."""
     config: IpvsSlice | None = None
     health: Mapping[str, bool | None] = field(default_factory=dict)
     decision: Decision | None = None
@@ -98,6 +96,7 @@ class Keeper:
         self.owned: set[ServiceKey] = set(self.ledger.entries.owned)
         self.believed: dict[ServiceKey, Entry] = {}
         self._defer_removals = False
+        self._first = self.flush_first
 
     # --- what comes in -----------------------------------------------------------------------
 
@@ -284,28 +283,18 @@ class Keeper:
         self.ledger.write(Entries(owned=frozenset(self.owned)))
 
     def _changes(self, outcome: Outcome, before: Decision | None, memory_before: Memory) -> Outcome:
-        """``outcome`` with what changed in the verdicts since ``before`` (or since the ledger's memory)."""
-        now = self.decision
+        """``outcome`` with what changed since ``before`` (or since the ledger's memory; in a daemon that has
+        just been started nothing was told yet)."""
+        now, first, self._first = self.decision, self._first, False
         assert now is not None, "there is a configuration"
+        assert self.config is not None, "there is a decision"
         return Outcome(
             done=outcome.done,
             refused=outcome.refused,
-            servers=tuple(v for v in now.servers.values() if _server_changed(v, before, memory_before)),
-            quorums=tuple(v for v in now.services.values() if _quorum_changed(v, memory_before)),
+            changes=changes(self.config, Memory() if first else memory_before, before, now),
             flushed=outcome.flushed,
             available=outcome.available,
         )
-
-
-def _server_changed(verdict: ServerVerdict, before: Decision | None, memory: Memory) -> bool:
-    old = before.servers.get(verdict.id) if before else None
-    if old is not None:
-        return (old.up, old.in_table, old.weight) != (verdict.up, verdict.in_table, verdict.weight)
-    return memory.servers.get(verdict.id, verdict.up) != verdict.up
-
-
-def _quorum_changed(verdict: ServiceVerdict, memory: Memory) -> bool:
-    return memory.quorums.get(verdict.virtual_server, True) != verdict.quorum_up
 
 
 def _configured(config: IpvsSlice | None, key: ServiceKey) -> frozenset[DestinationKey]:

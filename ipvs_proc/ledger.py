@@ -54,6 +54,7 @@ def pack(sequence: int, entries: Entries, boot: str = "") -> bytes:
             "checks": dict(memory.checks),
             "servers": [[id_.virtual_server, id_.real_server, up] for id_, up in memory.servers.items()],
             "quorums": dict(memory.quorums),
+            "assumed": sorted(memory.assumed),
             "since": {name: list(at) for name, at in entries.since.items()},
         },
         separators=(",", ":"),
@@ -77,6 +78,7 @@ def unpack(data: bytes, boot: str = "") -> tuple[int, Entries] | None:
             checks={str(name): bool(up) for name, up in content["checks"].items()},
             servers={ServerId(str(vs), str(rs)): bool(up) for vs, rs, up in content["servers"]},
             quorums={str(name): bool(up) for name, up in content["quorums"].items()},
+            assumed=frozenset(ServerId(str(vs), str(rs)) for vs, rs in content.get("assumed", ())),
         )
         owned = frozenset(_key(item) for item in content["owned"])
         since = {str(name): (float(at), float(wall_at)) for name, (at, wall_at) in content["since"].items()}

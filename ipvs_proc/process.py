@@ -25,7 +25,7 @@ from bus.messages import CheckState, IpvsStatus, RealServerState, StaleEvent, Vi
 from bus.replica import Changed, Fresh, Record, Removed, Snapshot, Stale, Update
 from bus.subscriber import Subscriber
 from ipvs_proc import report
-from ipvs_proc.desired import ServerVerdict
+from ipvs_proc.desired import ServerVerdict, ServiceVerdict
 from ipvs_proc.keeper import Keeper, Outcome
 from ipvs_proc.ledger import Entries, Ledger
 from ipvs_proc.model import Entry, ServiceKey, service_key
@@ -46,6 +46,7 @@ VERIFY_INTERVAL_S = 10.0
 RETRY_INTERVAL_S = 60.0
 """How often a kernel without IPVS is asked again."""
 PUMP_INTERVAL_S = 0.5
+LAST_WORDS_S = 0.1
 _SERVICES_AT_A_TIME = 16
 """Services read in one go while verifying, so that health and heartbeats get their turn."""
 
@@ -165,6 +166,9 @@ class IpvsWorker(AioWorker):
             self.log.info("ipvs.left", reason="the table stays in the kernel")
         else:
             self._tell(self.keeper.release(mode), why="stop")
+            if await self._say_last_words(mode):
+                # What is on its way when the socket is closed is lost.
+                await asyncio.sleep(LAST_WORDS_S)
             self._publish()
         self.publisher.pump(boottime())
         loop = asyncio.get_running_loop()
@@ -173,6 +177,17 @@ class IpvsWorker(AioWorker):
         self.publisher.close()
         self.subscriber.close()
         self.zmq.destroy(linger=0)
+
+    async def _say_last_words(self, mode: str) -> bool:
+        """For scripts and FIFOs of services with omega. True: there was something to say."""
+        if self.keeper.config is None or self.keeper.decision is None:
+            return False
+        words = list(report.last_words(self.keeper.config, self.keeper.decision, mode))
+        for word in words:
+            self.publisher.event(word)
+        while self.publisher.pump(boottime()):
+            await asyncio.sleep(0)
+        return bool(words)
 
     # --- configuration ---------------------------------------------------------------------------
 
@@ -313,9 +328,16 @@ class IpvsWorker(AioWorker):
         for error in outcome.refused:
             self.log.error("ipvs.refused", reason=str(error), place=self._place(str(error)))
         configured = {} if keeper.config is None else {v.key: v for v in keeper.config.virtual_servers}
-        for verdict in outcome.servers:
+        changes = outcome.changes
+        for gone in report.left(changes):
+            self.publisher.event(gone)
+        for begun in changes.started:
+            virtual = configured[begun.virtual_server]
+            self.publisher.event(report.quorum_changed(begun, virtual.quorum))
+            self.log.info("ipvs.quorum_gained", sorry_server=None, **_about_quorum(virtual, begun))
+        for verdict in changes.servers:
             if not verdict.sorry:
-                event = report.server_changed(verdict)
+                event = report.server_changed(verdict, turned=verdict.id in changes.turned)
                 self._fresh.add(" ".join(verdict.id))
                 self.publisher.event(event)
                 self.log.warning(
@@ -326,20 +348,14 @@ class IpvsWorker(AioWorker):
                     inhibited=_inhibits(configured.get(event.virtual_server), event.real_server),
                     reason=event.reason,
                 )
-        for service_verdict in outcome.quorums:
+        for service_verdict in changes.quorums:
             virtual = configured[service_verdict.virtual_server]
-            quorum = virtual.quorum
             self._fresh.add(service_verdict.virtual_server)
-            self.publisher.event(report.quorum_changed(service_verdict, quorum))
+            self.publisher.event(report.quorum_changed(service_verdict, virtual.quorum))
             self.log.warning(
                 "ipvs.quorum_gained" if service_verdict.quorum_up else "ipvs.quorum_lost",
-                service=service_verdict.virtual_server,
-                quorum=quorum,
-                hysteresis=virtual.hysteresis,
-                weight_up=service_verdict.weight_up,
-                sorry_active=service_verdict.sorry_active,
                 sorry_server=virtual.sorry_server.key if virtual.sorry_server is not None else None,
-                reason=service_verdict.reason,
+                **_about_quorum(virtual, service_verdict),
             )
         self._tell_ledger()
 
@@ -405,6 +421,17 @@ class IpvsWorker(AioWorker):
             entries = self.ledger.entries
             self.ledger.write(Entries(owned=entries.owned, memory=entries.memory, since=since))
         return since
+
+
+def _about_quorum(virtual: VirtualServer, verdict: ServiceVerdict) -> dict[str, object]:
+    return {
+        "service": verdict.virtual_server,
+        "quorum": virtual.quorum,
+        "hysteresis": virtual.hysteresis,
+        "weight_up": verdict.weight_up,
+        "sorry_active": verdict.sorry_active,
+        "reason": verdict.reason,
+    }
 
 
 def _inhibits(virtual: VirtualServer | None, real_server: str) -> bool:

@@ -13,6 +13,7 @@ from bus.messages import (
     State,
     VirtualServerState,
 )
+from ipvs_proc.changes import Changes
 from ipvs_proc.desired import Decision, ServerId, ServerVerdict, ServiceVerdict
 from ipvs_proc.keeper import Subject
 from ipvs_proc.model import Table, destination_key, service_key
@@ -109,13 +110,14 @@ def dated(
     return replace(record, since_at=since[0], since_wall_at=since[1])
 
 
-def server_changed(verdict: ServerVerdict) -> RealServerChanged:
+def server_changed(verdict: ServerVerdict, *, turned: bool) -> RealServerChanged:
     return RealServerChanged(
         virtual_server=verdict.id.virtual_server,
         real_server=verdict.id.real_server,
         alive=verdict.up,
         weight=verdict.weight,
         reason=verdict.reason,
+        turned=turned,
     )
 
 
@@ -126,4 +128,45 @@ def quorum_changed(verdict: ServiceVerdict, quorum: int) -> QuorumChanged:
         weight_up=verdict.weight_up,
         quorum=quorum,
         sorry_active=verdict.sorry_active,
+    )
+
+
+def left(changes: Changes) -> Iterator[RealServerChanged | QuorumChanged]:
+    """What the configuration has no more, servers first."""
+    for id_ in changes.servers_left:
+        yield _server_gone(id_, "not configured any more", removed=True)
+    for key in changes.services_left:
+        yield _service_gone(key, removed=True)
+
+
+def last_words(
+    config: IpvsSlice, decision: Decision, mode: str
+) -> Iterator[RealServerChanged | QuorumChanged]:
+    """What ``omega`` asks for at a stop: all that is up goes down. ``mode`` as for ``Keeper.release``: where
+    whole services are removed, keepalived does not speak of their servers."""
+    for virtual in config.virtual_servers:
+        if not virtual.omega:
+            continue
+        for real in virtual.real_servers if mode == "no" else ():
+            id_ = ServerId(virtual.key, real.key)
+            if decision.memory.servers[id_]:
+                yield _server_gone(id_, "stop")
+        if decision.memory.quorums[virtual.key]:
+            yield _service_gone(virtual.key, quorum=virtual.quorum)
+
+
+def _server_gone(id_: ServerId, reason: str, *, removed: bool = False) -> RealServerChanged:
+    return RealServerChanged(
+        virtual_server=id_.virtual_server,
+        real_server=id_.real_server,
+        alive=False,
+        weight=0,
+        reason=reason,
+        removed=removed,
+    )
+
+
+def _service_gone(key: str, *, quorum: int = 0, removed: bool = False) -> QuorumChanged:
+    return QuorumChanged(
+        virtual_server=key, up=False, weight_up=0, quorum=quorum, sorry_active=False, removed=removed
     )

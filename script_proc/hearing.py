@@ -43,12 +43,6 @@ class _Ahead:
     due_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Baseline:
-    up: bool
-    at: float
-
-
 class Hearing:
     """``perform`` is given the tasks of each change, in order; ``later(seconds, call)`` is the loop's."""
 
@@ -66,8 +60,6 @@ class Hearing:
         self._burst: list[Record] = []
         """A group's transition, and those of its members so far: nothing of it is handled yet."""
         self._ahead: dict[str, _Ahead] = {}
-        self._servers: dict[str, _Baseline] = {}
-        """Real and virtual servers as the first record has them: what came before any event."""
         self.states: dict[str, messages.VrrpInstanceState | messages.VrrpGroupState] = {}
         """As last heard: ``INSTANCE NAME`` or ``GROUP NAME`` ->"""
         self.missed = 0
@@ -200,28 +192,21 @@ class Hearing:
         if isinstance(event, messages.VrrpPriorityChanged):
             return PriorityChanged(name=event.instance, state=event.state, priority=event.priority), None
         if isinstance(event, messages.RealServerChanged):
+            if not event.turned:
+                return None, None
             key = f"RS {event.virtual_server} {event.real_server}"
-            if not self._is_change(key, event.alive, record.at):
-                return None, ("server", key, event.alive)
-            return (
-                ServerChanged(
-                    service=event.virtual_server,
-                    server=event.real_server,
-                    up=event.alive,
-                    reason=event.reason,
-                ),
-                ("server", key, event.alive),
+            server = ServerChanged(
+                service=event.virtual_server,
+                server=event.real_server,
+                up=event.alive,
+                reason=event.reason,
             )
+            return self._service_or_server(key, server, removed=event.removed)
         if isinstance(event, messages.QuorumChanged):
-            key = f"VS {event.virtual_server}"
-            if not self._is_change(key, event.up, record.at):
-                return None, ("server", key, event.up)
-            return (
-                QuorumChanged(
-                    service=event.virtual_server, up=event.up, weight_up=event.weight_up, quorum=event.quorum
-                ),
-                ("server", key, event.up),
+            service = QuorumChanged(
+                service=event.virtual_server, up=event.up, weight_up=event.weight_up, quorum=event.quorum
             )
+            return self._service_or_server(f"VS {event.virtual_server}", service, removed=event.removed)
         return None, None
 
     def _transition(
@@ -238,12 +223,12 @@ class Hearing:
         state = self._rules.word(what, now)
         return what, ("told", key, record.incarnation, number, state)
 
-    def _is_change(self, key: str, up: bool, at: float) -> bool:
-        told = self._desk.book.servers.get(key)
-        baseline = self._servers.get(key)
-        if told is None and baseline is not None and baseline.at < at:
-            told = baseline.up
-        return told != up
+    def _service_or_server(
+        self, key: str, what: ServerChanged | QuorumChanged, *, removed: bool
+    ) -> tuple[Happening | None, tuple[object, ...]]:
+        # A successor of the ipvs worker may say once more what was told of.
+        news = self._desk.book.servers.get(key) != what.up
+        return what if news else None, ("forget", key) if removed else ("server", key, what.up)
 
     def _note_missed(self, key: str, missed: int) -> None:
         self.missed += missed
@@ -267,11 +252,6 @@ class Hearing:
                 self._ahead[key].record = record
             else:
                 self._ahead[key] = _Ahead(record, now + GRACE_S)
-        elif isinstance(state, messages.RealServerState):
-            key = f"RS {state.virtual_server} {state.real_server}"
-            self._servers.setdefault(key, _Baseline(state.alive, record.at))
-        elif isinstance(state, messages.VirtualServerState):
-            self._servers.setdefault(f"VS {state.virtual_server}", _Baseline(state.quorum_up, record.at))
 
     def _removed(self, record: Record) -> None:
         state = record.message
@@ -284,7 +264,6 @@ class Hearing:
             self._forget_server(f"VS {state.virtual_server}")
 
     def _forget_server(self, key: str) -> None:
-        self._servers.pop(key, None)
         if key in self._desk.book.servers:
             self._desk.commit("forget", key)
 

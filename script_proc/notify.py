@@ -288,7 +288,7 @@ class Rules:
         return (Line(fifo=plan.path, data=data) for plan in self.fifos if plan.vrrp)
 
     def _lvs_lines(self, text: str) -> Iterator[Line]:
-        data = f"{text}\n\0".encode("utf-8", "surrogateescape")
+        data = f"{text}\n".encode("utf-8", "surrogateescape")
         return (Line(fifo=plan.path, data=data) for plan in self.fifos if plan.lvs)
 
     def _mail(self, subject: str, body: str) -> list[Effect]:

@@ -18,7 +18,7 @@ import zmq
 
 from bus.client import Publisher
 from bus.codec import CodecError, loads
-from bus.messages import Event, State, VrrpGroupState, VrrpInstanceState
+from bus.messages import Event, State, VirtualServerState, VrrpGroupState, VrrpInstanceState
 from bus.replica import Changed, EventHappened, Fresh, Gap, Snapshot, Stale, Update
 from bus.subscriber import Subscriber
 from keepalived_conf.model import Place, Script, ScriptSlice
@@ -160,12 +160,18 @@ class ScriptWorker(AioWorker):
         await self.notifier.stop(NOTIFY_END_S, max(NOTIFY_END_S, mail_s))
 
     def _all_stopped(self) -> bool:
-        """Every instance and group that is known of has told that it stopped."""
+        """Every instance, group and service that is known of has told that it stopped."""
         if self._subscriber is None:
             return True
-        rows = [record.message for record in self._subscriber.records("s.vrrp").values()]
-        states = [row.state for row in rows if isinstance(row, VrrpInstanceState | VrrpGroupState)]
-        return bool(states) and all(state == "INIT" for state in states)
+        ended: list[bool] = []
+        for stream in ("s.vrrp", "s.ipvs"):
+            for record in self._subscriber.records(stream).values():
+                row = record.message
+                if isinstance(row, VrrpInstanceState | VrrpGroupState):
+                    ended.append(row.state == "INIT")
+                elif isinstance(row, VirtualServerState):
+                    ended.append(not row.in_kernel)
+        return bool(ended) and all(ended)
 
     # --- configuration -------------------------------------------------------------------------
 

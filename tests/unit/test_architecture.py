@@ -49,7 +49,7 @@ PURE_PATTERNS = (
     "bus.replica",
     *(f"checker_proc.{name}" for name in ("check", "fleet", "http", "ledger", "outcome", "pattern")),
     "checker_proc.schedule",
-    *(f"ipvs_proc.{name}" for name in ("desired", "model", "reconcile")),
+    *(f"ipvs_proc.{name}" for name in ("changes", "desired", "model", "reconcile")),
     *(f"keepalived_conf.{name}" for name in ("builders.*", "diagnostics", "grammar.*", "model*", "syntax.*")),
     "keepalived_conf.tools.diff*",
     "keepalived_conf.tools.identity",

@@ -112,7 +112,7 @@ def test_a_restart_changes_nothing(rig: Rig) -> None:
     assert rig.servers() == {"10.0.0.2:80": 1}
     again = rig.keeper()
     outcome = again.configure(TWO, "full")  # nothing known of health: held
-    assert (outcome.done, outcome.servers, outcome.quorums) == ((), (), ())
+    assert (outcome.done, outcome.changes.servers, outcome.changes.quorums) == ((), (), ())
     assert rig.kernel.performed == []
 
 
@@ -128,7 +128,7 @@ def test_what_changed_while_nobody_looked_is_told(rig: Rig) -> None:
     again = rig.keeper()
     again.health = {"a": False, "b": True}
     outcome = again.configure(TWO, "full")
-    assert [(v.id.real_server, v.up) for v in outcome.servers] == [("[10.0.0.1]:80", False)]
+    assert [(v.id.real_server, v.up) for v in outcome.changes.servers] == [("[10.0.0.1]:80", False)]
 
 
 def test_a_dead_server_leaves_and_comes_back(rig: Rig) -> None:
@@ -136,18 +136,18 @@ def test_a_dead_server_leaves_and_comes_back(rig: Rig) -> None:
     keeper.health = {"a": False, "b": True}
     outcome = keeper.settle()
     assert kinds(outcome.done) == [RemoveDestination]
-    (verdict,) = outcome.servers
+    (verdict,) = outcome.changes.servers
     assert (verdict.id.real_server, verdict.up, verdict.reason) == (
         "[10.0.0.1]:80",
         False,
         "down by TCP_CHECK",
     )
-    assert outcome.quorums == ()
+    assert outcome.changes.quorums == ()
     keeper.health = {"a": True, "b": True}
     outcome = keeper.settle()
     assert kinds(outcome.done) == [AddDestination]
-    assert [v.up for v in outcome.servers] == [True]
-    assert keeper.settle().servers == ()
+    assert [v.up for v in outcome.changes.servers] == [True]
+    assert keeper.settle().changes.servers == ()
 
 
 def test_quorum_is_told_with_the_sorry_server(rig: Rig) -> None:
@@ -155,7 +155,9 @@ def test_quorum_is_told_with_the_sorry_server(rig: Rig) -> None:
     keeper.health = {"a": False}
     outcome = keeper.settle()
     assert kinds(outcome.done) == [AddDestination, RemoveDestination]
-    assert [(q.virtual_server, q.quorum_up, q.sorry_active) for q in outcome.quorums] == [(VS, False, True)]
+    assert [(q.virtual_server, q.quorum_up, q.sorry_active) for q in outcome.changes.quorums] == [
+        (VS, False, True)
+    ]
     assert rig.servers() == {"10.0.0.9:80": 1}
 
 
@@ -272,7 +274,7 @@ class TestUnavailable:
         assert not outcome.available
         assert keeper.unavailable == "this fake kernel has no IPVS"
         keeper.health = {"a": False, "b": True}
-        assert [v.up for v in keeper.settle().servers] == [False]  # decided and told all the same
+        assert [v.up for v in keeper.settle().changes.servers] == [False]  # decided and told all the same
         rig.kernel.available = True
         assert keeper.settle().available
         assert keeper.unavailable == ""

@@ -224,6 +224,7 @@ def test_what_is_published(rig: Rig) -> None:
 
 def test_a_change_of_health_is_done_told_and_logged(rig: Rig) -> None:
     worker = rig.started(a=True, b=True)
+    rig.bus.events.clear()
     with capture_logs() as logs:
         rig.hear(worker, changed("a", False))
     assert rig.servers() == {"10.0.0.2:80": 1}
@@ -275,6 +276,7 @@ def test_a_server_that_waits_behind_the_sorry_server_is_not_called_up(rig: Rig) 
 def test_silence_holds_and_is_told(rig: Rig) -> None:
     worker = rig.started(a=False, b=True)
     rig.kernel.performed.clear()
+    rig.bus.events.clear()
     rig.hear(worker, Stale(stream="s.checker", publisher="checker", silent_s=12.5))
     rig.hear(worker, Removed(record=state("a", False)), Removed(record=state("b", True)))
     assert rig.kernel.performed == []

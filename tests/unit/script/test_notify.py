@@ -169,14 +169,14 @@ def test_priorities_are_told_to_fifos_where_that_is_asked_for() -> None:
 
 
 def test_services_and_servers_have_lines_of_their_own_kind() -> None:
-    line = b"VS [10.0.0.1]:tcp:80 DOWN\n\0"
+    line = b"VS [10.0.0.1]:tcp:80 DOWN\n"
     assert told(QuorumChanged(service=WEB.key, up=False, weight_up=0, quorum=1)) == [
         "run [VS [10.0.0.1]:tcp:80] /s/q_down own",
         f"/f/all {line!r}",
         f"/f/lvs {line!r}",
         "mail [r1] Virtualserver [10.0.0.1]:tcp:80 - DOWN",
     ]
-    line = b"RS [10.0.1.1]:tcp:80 [10.0.0.1]:tcp:80 UP\n\0"
+    line = b"RS [10.0.1.1]:tcp:80 [10.0.0.1]:tcp:80 UP\n"
     assert told(ServerChanged(service=WEB.key, server="[10.0.1.1]:80", up=True)) == [
         "run [RS [10.0.0.1]:tcp:80 [10.0.1.1]:80] /s/up own",
         f"/f/all {line!r}",
