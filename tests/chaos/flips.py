@@ -15,7 +15,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ _KEPT_S = 8.0
 """An advert may still say what was true so long ago."""
 
 CHECK = """#!/bin/sh
-# Good, unless the file that it is given names a way to fail.
+# Good after some time, unless the file that it is given names a way to fail.
+sleep "$2"
 read -r how 2>/dev/null < "$1" || exit 0
 case $how in
     hang) exec sleep 60 ;;
@@ -56,6 +57,8 @@ class Pace:
     fall: int
     rise: int
     ways: tuple[str, ...] = ("exit", "signal")
+    lasts_s: float = 0.0
+    """How long a good run takes."""
 
     def bound_s(self, good: bool) -> float:
         return self.interval_s * (self.rise if good else self.fall) + self.timeout_s + SLACK_S
@@ -81,7 +84,7 @@ class Switch:
         if self.pace is None:
             return f"track_file {self.name} {{\n    file {self.path}\n}}\n"
         lines = [
-            f'script "{check} {self.path}"',
+            f'script "{check} {self.path} {self.pace.lasts_s:g}"',
             f"interval {self.pace.interval_s:g}",
             f"timeout {self.pace.timeout_s:g}",
             f"fall {self.pace.fall}",
@@ -183,9 +186,10 @@ class Storm:
         folder.chmod(0o755)
         self.pace, self.outcome = pace, Outcome()
         self.quota = Counter(quota)
-        once = Pace(interval_s=pace.interval_s, timeout_s=pace.timeout_s, fall=1, rise=1, ways=pace.ways)
+        once = replace(pace, fall=1, rise=1)
+        slow = replace(once, timeout_s=5.0, lasts_s=pace.interval_s / 2)
         self.chk = Switch(folder, "chk", 0, pace)
-        self.steady = Switch(folder, "steady", 8, once)
+        self.steady = Switch(folder, "steady", 8, slow)
         self.flips = [Switch(folder, "w1", 1, once), Switch(folder, "w2", 2, pace)]
         self.number = Switch(folder, "number", 16, None, values=3)
         self.weighted = [*self.flips, self.steady, self.number]

@@ -17,8 +17,8 @@ from tests.chaos.pairs import Pair, in_parallel, kill, pair_config, rounds
 from tests.lab.system import wait_until
 
 PACES = (
-    Pace(interval_s=0.3, timeout_s=1.0, fall=2, rise=2),
-    Pace(interval_s=1.0, timeout_s=1.0, fall=1, rise=1, ways=("exit", "signal", "hang")),
+    Pace(interval_s=0.3, timeout_s=1.0, fall=2, rise=2, lasts_s=0.1),
+    Pace(interval_s=1.0, timeout_s=1.0, fall=1, rise=1, lasts_s=0.2, ways=("exit", "signal", "hang")),
     Pace(interval_s=0.5, timeout_s=0.5, fall=3, rise=2, ways=("exit", "hang")),
 )
 """One that hangs is found out within the bound where its timeout is not longer than its interval."""
