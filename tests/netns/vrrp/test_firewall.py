@@ -17,7 +17,7 @@ import pytest
 from tests.lab import Lab, reach
 from tests.lab.system import in_netns, wait_until
 from tests.netns.vrrp.conftest import MakeWorker
-from tests.netns.vrrp.harness import Worker, instance
+from tests.netns.vrrp.harness import Worker, instance, send_advert
 from vrrp_proc import firewall, nft
 from vrrp_proc.firewall import NftError, NftSocket
 
@@ -157,10 +157,20 @@ def test_a_killed_worker_leaves_no_gap_and_no_stray(lab: Lab, worker: MakeWorker
         time.sleep(0.2)
     assert kept_out(lab, "n1") == {"10.100.1.1", "10.100.1.2"}
     assert {table.family for table in tables(lab, "n1")} == {nft.IP}
+    assert nft_in(lab, "n1").rules(nft.IP, "keepalived") == 2
     assert made.log().count('"to": "MASTER"') == 1
     made.stop()
     assert [answer for answer in probe.stop() if answer.ok] == []
     assert tables(lab, "n1") == []
+
+
+def test_a_killed_master_that_comes_back_as_backup_keeps_nothing_out(lab: Lab, worker: MakeWorker) -> None:
+    made = strict(lab, worker, *FOUR, advert_int_cs=100)
+    made.kill()
+    send_advert(lab, CLIENT, 200)
+    made.start()
+    wait_until(lambda: "10.100.1.1" not in lab.addresses("n1"), 5, "beaten")
+    wait_until(lambda: kept_out(lab, "n1") == set(), 5, "nothing to keep out")
 
 
 def test_what_was_left_by_a_death_goes_with_the_next_start(

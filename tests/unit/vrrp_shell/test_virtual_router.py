@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_interface
 from typing import Any
 
@@ -12,6 +13,7 @@ from keepalived_conf.model import GlobalDefs, VirtualAddress, VrrpInstance
 from vrrp_proc import flight, packet, virtual_router
 from vrrp_proc.boxes import Ledger
 from vrrp_proc.effects import State
+from vrrp_proc.events import AddressesWithdrawn
 from vrrp_proc.group_shell import Groups
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop
@@ -173,6 +175,39 @@ def test_takeover_is_advert_then_addresses_then_announcements(host: FakeHost) ->
     assert host.work.asked == ["install", "announce"]
     assert router.core is not None
     assert router.core.state is State.MASTER
+
+
+def test_addresses_are_kept_out_from_before_they_go_on_until_they_are_off(host: FakeHost) -> None:
+    router = VirtualRouter(host, replace(CONFIG, accept=False), 1, 0)  # type: ignore[arg-type]
+    router.look()
+    router.start((), blind=False)
+    vips = CONFIG.virtual_addresses
+    core = router.core
+    assert core is not None
+    router.deliver(AddressesWithdrawn(ticket=core._leaving or 0))
+    assert router.kept_out() == ()
+    _pass(host, 3.7)
+    assert host.work.asked[-2:] == ["install", "announce"]
+    assert router.kept_out() == vips
+    router.installed.update(vips)
+    router.hear(_advert(host, 200))
+    assert (core.state, host.work.asked[-1]) == (State.BACKUP, "withdraw")
+    assert router.kept_out() == vips
+    router.deliver(AddressesWithdrawn(ticket=core._leaving or 0))
+    assert router.kept_out() == vips, "the kernel has not let go of it"
+    router.installed.clear()
+    assert router.kept_out() == ()
+
+
+@pytest.mark.parametrize("given", [{"accept": True}, {"accept": False, "priority": 255}], ids=str)
+def test_who_accepts_and_who_owns_keeps_nothing_out(host: FakeHost, given: dict[str, Any]) -> None:
+    router = VirtualRouter(host, replace(CONFIG, **given), 1, 0)  # type: ignore[arg-type]
+    router.look()
+    router.start((), blind=False)
+    _pass(host, 3.7)
+    assert router.core is not None
+    assert router.core.state is State.MASTER
+    assert router.kept_out() == ()
 
 
 def test_what_waits_in_the_socket_is_read_before_an_election(host: FakeHost) -> None:
