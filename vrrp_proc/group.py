@@ -62,7 +62,7 @@ class SyncGroup:
     def settle(self, members: Sequence[Instance]) -> list[Order]:
         """What members are to be told now, in order; empty: settled. Bounded: twice at most before that."""
         if any(_absent(one) for one in members):
-            return []
+            return self._cut_short(members)
         return self._faults(members) or self._mastership(members)
 
     def _faults(self, members: Sequence[Instance]) -> list[Order]:
@@ -80,6 +80,16 @@ class SyncGroup:
                 by = next((m for m in members if m is not one and m.state is not State.FAULT), one)
                 said = self._pull(State.BACKUP, by.last_cause, by.config.name)
             orders.append((one, said))
+        return orders
+
+    def _cut_short(self, members: Sequence[Instance]) -> list[Order]:
+        """The group stops. Who hands over while another one is in fault serves on no longer than that one."""
+        orders: list[Order] = []
+        for one in members:
+            broken = next((other for other in members if other is not one and other.own_faults()), None)
+            if one.handing_over and broken is not None:
+                text = f"{broken.config.name}: {', '.join(broken.own_faults())}"
+                orders.append((one, self._pull(State.FAULT, None, broken.config.name, text)))
         return orders
 
     def _mastership(self, members: Sequence[Instance]) -> list[Order]:

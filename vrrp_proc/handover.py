@@ -3,7 +3,8 @@
 A master that leaves on purpose says priority 0, and then serves on until its successor's first advert, at
 most for a bounded time. RFC 9568 section 6.4.3 takes the addresses off at once: then nobody answers until
 the successor's skew is over. Meanwhile the record says LEAVING, and the fence is due when a successor may
-speak first: a worker that is dead cannot hear it, so its addresses go at once.
+speak first: a worker that is dead cannot hear it, so its addresses go at once. So they do on a fault: what is
+broken serves nobody until the successor comes, and a tracker without weight says: this node must not serve.
 
 A router that an operator holds back takes part with priority 1, the lowest that a backup can have: any
 other router goes before it, and without any other one the service stays up.

@@ -72,6 +72,10 @@ class Instance(Mastership):
             why = "there is no address to send from"
         if isinstance(event, ev.Shutdown) and event.hand_over_s <= 0:
             why = event.detail
+        if isinstance(event, ev.TrackersChanged) and event.tracking.faults:
+            why = "; ".join(event.tracking.faults)
+        if isinstance(event, ev.GroupSays) and event.fault:
+            why = event.fault
         return [] if why is None else self._end_hand_over(now, why=why)
 
     def wake(self, now: float, *, drained: bool) -> list[Effect]:

@@ -126,6 +126,8 @@ class Member(HandOver):
 
     def _group_says(self, event: ev.GroupSays, now: float) -> list[Effect]:
         """A decision of the group: members follow it in the same step."""
+        if not self.started:
+            return []  # it has left; what it still hands over, ``Instance`` has ended
         if event.state is State.MASTER:
             return self._granted(event, now)
         self.group_fault = event.fault

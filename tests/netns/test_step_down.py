@@ -149,6 +149,44 @@ def test_unknown_names_and_missing_words(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "step-down"])
+def test_a_fault_in_the_middle_takes_the_addresses_off_at_once(lab: Lab, how: str) -> None:
+    """Nobody else is there: without the fault they would stay for 2 s, or for good."""
+    number = lab.dir / "number"
+    number.write_text("0\n")
+    number.chmod(0o644)
+    text = conf.global_defs("@pykeepalived handover on") + conf.block(
+        "vrrp_track_file f", [f"file {number}"], ""
+    )
+    text += conf.instance(
+        priority=150, advert_int=1, addresses=[f"{VIP}/16"], extra=["track_file {", "f weight 0", "}"]
+    )
+    daemon = lab.daemon(LEAVER, ours(), text, FLAGS).start()
+    wire = lab.observer()
+    wait_until(lambda: VIP in lab.addresses(LEAVER), 30, "master")
+    wait_until(lambda: daemon.worker_pid("script"), 5, "the file is watched")
+    time.sleep(1.0)
+    since = time.time()
+    if how == "stop":
+        daemon.terminate()
+    else:
+        lab.spawn(LEAVER, *ours().argv, "step-down", "--all", "--run-dir", str(daemon.folder / "run"))
+    wire.await_advert(5, since, active=False)
+    assert VIP in lab.addresses(LEAVER)
+    number.write_text("1\n")
+    broken_at = time.time()
+    wait_until(lambda: VIP not in lab.addresses(LEAVER), 3, "they are off")
+    assert time.time() - broken_at < 1.0
+    wait_until(lambda: "no hand-over: file f holds 1" in daemon.log_text(), 5, "and the log says why")
+    if how == "stop":
+        assert daemon.wait(10) == 0
+    else:
+        time.sleep(2.0)
+        assert VIP not in lab.addresses(LEAVER)
+        number.write_text("0\n")
+        wait_until(lambda: VIP in lab.addresses(LEAVER), 10, "alone it serves again")
+
+
+@pytest.mark.parametrize("how", ["stop", "step-down"])
 @pytest.mark.parametrize("victim", ["vrrp", "supervisor", "bus"])
 def test_killed_in_the_middle_there_is_one_holder_in_the_end(lab: Lab, victim: str, how: str) -> None:
     """And what is dead answers no longer than its janitor needs."""

@@ -56,6 +56,7 @@ MUTANTS = {
     "nobody waits for a first result": ("tracked", "        if awaiting:\n            return []\n", ""),
     "waits for ever": ("instance", "now >= self._await_until_at:", "False:"),
     "first result does not start it": ("instance", _BEGIN, "return []"),
+    "a fault does not end a hand-over": ("instance", "event.tracking.faults:", "not event:"),
     "restart forgets trackers": ("router", _TAKE, "        self.priority = self.config.priority\n"),
 }
 

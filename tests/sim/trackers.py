@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,38 @@ def fault(core: Core, seed: int) -> None:
         master.start()
     plan.settled(plan.best())
     master.flip(one.key, _neutral(one))
+    plan.settled(plan.best())
+
+
+def fault_while_leaving(core: Core, seed: int) -> None:
+    """A tracker without weight says fault in the middle of a hand-over: the addresses go at once."""
+    plan = make(core, seed, intervals=(0.1, 1.0))
+    lan, rng = plan.lan, plan.rng
+    lan.strict_overlap = True
+    one = core.tracking.Follow(kind=rng.choice(("script", "file", "process", "interface")), name="t")
+    for node in plan.nodes:
+        node.follows, node.values = (one,), {one.key: _neutral(one)}
+    plan.start_all()
+    master = plan.settled(plan.best())
+    lan.run_for(rng.random() * plan.interval_s)
+    stop = rng.random() < 0.5
+    skew_s = min(plan.skew_s(n) for n in plan.nodes if n is not master)
+    if stop:
+        master.shutdown(math.inf)
+    else:
+        master.step_down()
+    lan.run_for(rng.random() * 0.5 * skew_s)
+    master.flip(one.key, 1 - _neutral(one))
+    lan.run_for(12 * plan.lat)
+    if master.addresses:
+        lan.fail(f"{master.name} serves on in fault")
+    plan.settled(plan.best(master))
+    master.flip(one.key, _neutral(one))
+    if stop:
+        master.kill()
+        master.start()
+    else:
+        master.release()
     plan.settled(plan.best())
 
 
@@ -187,7 +220,15 @@ def _settle(plan: Plan) -> None:
     plan.settled(plan.best())
 
 
-FAMILIES: tuple[Callable[[Core, int], None], ...] = (fault, weights, restart, first_results, flips, flips)
+FAMILIES: tuple[Callable[[Core, int], None], ...] = (
+    fault,
+    weights,
+    restart,
+    first_results,
+    flips,
+    flips,
+    fault_while_leaving,
+)
 
 
 def run(core: Core, seed: int) -> None:

@@ -349,6 +349,26 @@ def test_when_one_finds_a_successor_the_other_does_not_serve_on_for_ever() -> No
     assert group.states == [State.BACKUP, State.BACKUP]
 
 
+def test_a_fault_of_one_in_a_step_down_ends_the_hand_over_of_all() -> None:
+    group, at = masters()
+    for index in (0, 1):
+        group.feed(index, ev.HeldBack(reason="x", until_at=None, hand_over_s=9), at + 0.5)
+    did = group.feed(1, script(0), at + 0.6)
+    assert all("WithdrawAddresses" in kinds(effects) for effects in did.values())
+    assert group.states == [State.FAULT, State.FAULT]
+
+
+def test_a_fault_of_one_in_a_stop_ends_the_hand_over_of_all() -> None:
+    group, at = masters()
+    for index in (0, 1):
+        group.feed(index, ev.Shutdown(hand_over_s=9), at + 0.5)
+    assert [one.handing_over for one in group.members] == [True, True]
+    did = group.feed(1, script(0), at + 0.6)
+    assert all(kinds(effects) == ["WithdrawAddresses", "Notice"] for effects in did.values())
+    assert group.states == [State.INIT, State.INIT]
+    assert group.feed(1, script(1), at + 0.7) == {"V4": [], "V6": []}
+
+
 # --- resume ----------------------------------------------------------------------------------
 
 

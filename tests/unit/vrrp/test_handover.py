@@ -9,6 +9,7 @@ import pytest
 from tests.unit.vrrp.build import (
     VIP4,
     acknowledge,
+    added,
     advert,
     backup,
     config,
@@ -16,6 +17,7 @@ from tests.unit.vrrp.build import (
     last_save,
     master,
     sent,
+    tracking,
     transition,
 )
 from vrrp_proc import effects as ef
@@ -26,7 +28,9 @@ from vrrp_proc.instance import Instance
 from vrrp_proc.record import RecordState, ResumeRecord
 from vrrp_proc.resume import resume
 from vrrp_proc.timers import profile
+from vrrp_proc.tracking import Follow
 
+CHECK = Follow(kind="script", name="chk")
 FOR_EVER = float("inf")
 STOP = ev.Shutdown(hand_over_s=FOR_EVER)
 LONGEST_S = 1 + 255 / 256
@@ -131,6 +135,7 @@ def test_not_after_a_stall_for_somebody_may_be_master() -> None:
         ev.LocalAddressChanged(address=None),
         ev.AdvertNotSent(reason="no buffer"),
         ev.Shutdown(detail="its place is taken"),
+        ev.TrackersChanged(tracking=tracking(CHECK, chk=0)),
     ],
     ids=lambda event: type(event).__name__,
 )
@@ -140,6 +145,23 @@ def test_what_ends_it_early(event: ev.Event) -> None:
     assert kinds(effects)[0] == "WithdrawAddresses"
     acknowledge(instance, effects, at + 0.1)
     assert instance.quiet
+
+
+def test_a_fault_ends_it_and_is_one_where_the_router_goes_on() -> None:
+    instance, at, _ = leaving(held())
+    effects = instance.handle(ev.TrackersChanged(tracking=tracking(CHECK, chk=0)), at + 0.1)
+    assert kinds(effects) == ["WithdrawAddresses", "Notice", "Transition"]
+    assert notice(effects, "vrrp.nobody_took_over").text == "no hand-over: script chk is bad"
+    assert transition(effects).to_state is State.FAULT
+    assert sent(effects) == []
+    acknowledge(instance, effects, at + 0.1)
+    assert instance.record(at + 0.3).state is RecordState.FAULT
+
+
+def test_a_weight_does_not_end_it() -> None:
+    instance, at, _ = leaving()
+    assert instance.handle(added(-50), at + 0.1) == []
+    assert instance.handing_over
 
 
 def test_a_reload_ends_it_with_the_addresses_that_are_on() -> None:
