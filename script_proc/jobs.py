@@ -23,8 +23,8 @@ from typing import Literal
 
 from script_proc.program import Program
 
-KILL_AFTER_S = 1.0
-"""From TERM to KILL (keepalived: 2 s)."""
+KILL_AFTER_S = 0.75
+"""From TERM to KILL (keepalived: 2 s). A quarter of a second is left to reap everything within one."""
 RELEASE_AFTER_S = 2.0
 """From KILL to the moment from which a process that still exists no longer counts."""
 OUTPUT_LOGGED = 400

@@ -155,6 +155,7 @@ def _scheduling(settings: GlobalDefs) -> dict[str, Scheduling]:
     return {
         role: Scheduling(
             nice=getattr(settings, f"{prefix}_priority"),
+            preferred=role == "vrrp" and settings.vrrp_priority is None and settings.vrrp_rt_priority is None,
             rt_priority=getattr(settings, f"{prefix}_rt_priority"),
             rlimit_rttime_us=getattr(settings, f"{prefix}_rlimit_rttime_us"),
             cpus=getattr(settings, f"{prefix}_cpu_affinity"),

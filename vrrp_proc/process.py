@@ -11,7 +11,7 @@ import ctypes
 import gc
 import os
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from bus.codec import dumps, loads
@@ -529,13 +529,15 @@ class VrrpWorker:
         self._link_log.look(router.config for router in self._routers.values())
         self._open_ports()
         self._trackers.look_at_links()
-        self._trackers_changed()
+        self._trackers_changed(None)
 
-    def _trackers_changed(self) -> None:
-        """Links or trackers: every router looks for itself whether that concerns it."""
+    def _trackers_changed(self, names: Collection[str] | None) -> None:
+        """Links or trackers: every router looks for itself whether that concerns it. ``names``: of those that
+        follow the trackers that changed; None: all."""
         for router in [*self._routers.values(), *self._leaving]:
-            router.links_changed()
-            router.track()
+            if names is None or router.name in names:
+                router.links_changed()
+                router.track()
         self._bury()
 
     # --- as the host of routers ----------------------------------------------------------------------
@@ -573,12 +575,15 @@ class VrrpWorker:
         self.firewall.changed(router)
 
     def _publish(self) -> None:
-        changed, self._changed = self._changed, {}
-        for name, router in changed.items():
-            if self._routers.get(name) is router:
-                record = state_record(router)
-                if record is not None:
-                    self._voice.state(record)
+        # One of them, then whoever is more urgent has a turn: a record takes up to a millisecond.
+        for name, router in [*self._changed.items()][:1]:
+            del self._changed[name]
+            record = state_record(router) if self._routers.get(name) is router else None
+            if record is not None:
+                self._voice.state(record)
+        if self._changed:
+            self.loop.defer(self._publish)
+            return
         self.maintenance.settle()
         if self._leaving:
             self._bury()

@@ -23,6 +23,8 @@ class Reporter:
         self._groups.tell(router, lambda: self._tell_transition(router, effect, number))
 
     def _tell_transition(self, router: VirtualRouter, effect: Transition, number: int) -> None:
+        # The bus first: scripts and FIFOs wait for it, nobody for the log.
+        self._voice.transition(router, effect, number)
         cause = effect.cause
         self._log.info(
             "vrrp.transition",
@@ -37,7 +39,6 @@ class Reporter:
             rule=cause.rule,
             detail=cause.detail,
         )
-        self._voice.transition(router, effect, number)
 
     def resumed(self, router: VirtualRouter, effect: Resumed) -> None:
         gap_s = None if effect.gap_s is None else round(effect.gap_s, 4)
@@ -56,6 +57,7 @@ class Reporter:
         self._defer(lambda: self._tell_priority(router, effect))
 
     def _tell_priority(self, router: VirtualRouter, effect: PriorityChanged) -> None:
+        self._voice.priority_changed(router, effect)
         self._log.info(
             "vrrp.priority",
             instance=router.name,
@@ -63,12 +65,12 @@ class Reporter:
             before=effect.before,
             detail=effect.detail,
         )
-        self._voice.priority_changed(router, effect)
 
     def lower_heard(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
         self._defer(lambda: self._tell_lower(router, effect))
 
     def _tell_lower(self, router: VirtualRouter, effect: LowerPriorityHeard) -> None:
+        self._voice.lower_heard(router, effect)
         self._log.info(
             "vrrp.lower_priority_heard",
             instance=router.name,
@@ -76,4 +78,3 @@ class Reporter:
             peer=str(effect.peer),
             peer_priority=effect.peer_priority,
         )
-        self._voice.lower_heard(router, effect)

@@ -7,7 +7,7 @@ before anybody acts on them, so that a restart of this worker begins with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import zmq
 
@@ -25,12 +25,16 @@ from worker.clock import boottime
 
 STREAM = "s.script"
 _OWNER = "script"
-_MESSAGES_AT_ONCE = 64
+_MESSAGES_AT_ONCE = 8
+"""Then adverts have their turn: a reader of a hundred microseconds each, and what follows from them."""
 _ELSEWHERE: tuple[Kind, ...] = ("script", "file", "process")
 
 
 class Trackers:
-    """Values of everything that is followed. ``changed`` is called when some of them are different."""
+    """Values of everything that is followed.
+
+    ``changed`` is called when some are different, with the names of those who follow these; None: all.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,7 @@ class Trackers:
         kept: KeptValues,
         *,
         endpoint: str,
-        changed: Callable[[], None],
+        changed: Callable[[Collection[str] | None], None],
         log: Callable[..., None],
         stale: Callable[[StaleEvent], None],
     ) -> None:
@@ -47,6 +51,8 @@ class Trackers:
         self._endpoint = endpoint
         self._changed, self._log, self._tell_stale = changed, log, stale
         self._follows: dict[str, tuple[Follow, ...]] = {}
+        self._followers: dict[str, set[str]] = {}
+        """Key of a tracker -> the instances that follow it."""
         self._scripts: dict[str, VrrpScript] = {}
         self._values: dict[str, int | None] = {}
         self._results: dict[str, str] = {}
@@ -67,6 +73,10 @@ class Trackers:
             member: group for group in wanted.sync_groups for member in group.members
         }
         self._follows = {one.name: follows(one, groups.get(one.name)) for one in wanted.instances}
+        self._followers = {}
+        for name, each in self._follows.items():
+            for one in each:
+                self._followers.setdefault(one.key, set()).add(name)
         self._scripts = {one.name: one for one in wanted.vrrp_scripts}
         keys = {one.key for each in self._follows.values() for one in each if one.kind in _ELSEWHERE}
         for key in keys - set(self._values):
@@ -129,7 +139,7 @@ class Trackers:
     def _settled(self, now: float) -> None:
         self._debounce.settle(now)
         self._loop.arm(self._timer, self._debounce.next_at())
-        self._changed()
+        self._changed(None)
 
     # --- the bus ---------------------------------------------------------------------------------
 
@@ -149,11 +159,15 @@ class Trackers:
         """When the bus is readable, and with each heartbeat."""
         if self._subscriber is None:
             return
-        different = False
+        everybody, names = False, set[str]()
         for update in self._subscriber.pump(boottime(), limit=_MESSAGES_AT_ONCE):
-            different = self._take(update) or different
-        if different:
-            self._changed()
+            if isinstance(update, Changed):
+                if self._take_record(update.record):
+                    names |= self._followers.get(update.record.key, set())
+            elif self._take(update):
+                everybody = True
+        if everybody or names:
+            self._changed(None if everybody else names)
         if self._subscriber.more and not self._pumping:
             self._pumping = True
             self._loop.add_work(self._pump_more)
@@ -168,8 +182,6 @@ class Trackers:
             case Snapshot(records=records):
                 different = [self._take_record(record) for record in records]
                 return any(different)
-            case Changed(record=record):
-                return self._take_record(record)
             case Stale(publisher=publisher, silent_s=silent_s) if publisher in (None, _OWNER):
                 return self._became_silent(publisher, silent_s)
             case Fresh(publisher=publisher) if publisher in self._silent:

@@ -86,7 +86,9 @@ def test_255_that_ignore_term_are_all_gone_a_second_after_their_deadline(tmp_pat
         assert [result.killed_by for _, result in t.ended] == ["SIGKILL"] * 255
         assert len(t.late) == 255
         late_s = sorted(result.ran_s - (job.timeout_s or 0) for job, result in t.ended)
-        assert late_s[-1] < 1.0 + 1.0, f"reaped {late_s[-1]} s after the deadline"
+        # The last few are left to a host that takes the processors away.
+        assert late_s[len(late_s) * 95 // 100] < 1.0, f"reaped after the deadline: {late_s[::25]}"
+        assert late_s[-1] < 2.0, f"reaped {late_s[-1]} s after the deadline"
         for pid in (tmp_path / "pids").read_text().split():
             assert not os.path.exists(f"/proc/{pid}") or "Z" in Path(f"/proc/{pid}/stat").read_text()
 

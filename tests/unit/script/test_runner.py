@@ -426,11 +426,22 @@ def test_a_program_that_closes_its_output(script: str) -> None:
 
 def test_a_flood_of_output_is_read_and_its_end_kept() -> None:
     async def body(t: Told) -> None:
-        t.shell("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo the end")
+        t.shell("head -c 10000000 /dev/zero | tr '\\0' x; echo; echo the end")
         result = await t.result(60)
         assert result.good
         assert result.output.endswith("x\nthe end")
         assert len(result.output) <= 4096
+
+    single(body)
+
+
+def test_a_flood_takes_no_processor() -> None:
+    async def body(t: Told) -> None:
+        before_s = time.process_time()
+        t.shell("exec yes", timeout_s=0.5)
+        assert (await t.result()).killed_by == "SIGTERM"
+        used_s = time.process_time() - before_s
+        assert used_s < 0.1, f"{used_s:.3f} s of 0.5 went into reading"
 
     single(body)
 

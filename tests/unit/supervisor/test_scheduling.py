@@ -7,6 +7,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,47 @@ def test_real_time_or_the_reason_why_not(pid: int) -> None:
     assert limit == (scheduling.LEAST_RTTIME_US, scheduling.LEAST_RTTIME_US)
     assert scheduling.set_for(pid, replace(wanted, rt_priority=None), wanted) == []
     assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+
+
+@may_change
+def test_vrrp_is_put_before_scripts_unless_something_is_written(pid: int) -> None:
+    wanted = loader._scheduling(GlobalDefs())["vrrp"]
+    assert scheduling.set_for(pid, wanted, NONE) == []
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(
+        scheduling.PREFERRED_NICE, os.getpriority(os.PRIO_PROCESS, 0)
+    )
+    written = loader._scheduling(GlobalDefs(vrrp_priority=3))["vrrp"]
+    assert scheduling.set_for(pid, written, wanted) == []
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 3
+    assert not loader._scheduling(GlobalDefs(vrrp_rt_priority=3))["vrrp"].preferred
+
+
+@may_change
+def test_a_session_of_its_own_has_the_nice_value_too() -> None:
+    path = "/proc/self/autogroup"
+    if not os.path.exists(path):
+        pytest.skip("this kernel has no autogroups (CONFIG_SCHED_AUTOGROUP)")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        scheduling.set_for(0, Scheduling(preferred=True), NONE)
+        os.write(writing, Path(path).read_bytes())
+        os._exit(0)
+    os.waitpid(child, 0)
+    said = os.read(reading, 100).split()
+    os.close(reading)
+    os.close(writing)
+    assert int(said[-1]) <= scheduling.PREFERRED_NICE, said
+
+
+def test_who_may_not_be_preferred_is_not_complained_of(pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    assert scheduling.set_for(pid, Scheduling(preferred=True), NONE) == []
+    assert scheduling.set_for(pid, Scheduling(nice=-1), NONE) != []
 
 
 def test_processors_that_are_not_there_are_a_sentence(pid: int) -> None:
