@@ -250,7 +250,7 @@ class VrrpPriorityChanged(Event):
     priority: int
     before: int
     detail: str
-    """For people: what changed it."""
+    """For people: what changed it; ``reload``: the configuration."""
 
 
 # --- checker -------------------------------------------------------------------------------------

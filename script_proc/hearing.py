@@ -7,6 +7,7 @@ knows the messages of the bus.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,11 +15,12 @@ from structlog.stdlib import BoundLogger
 
 from bus import messages
 from bus.replica import Changed, EventHappened, Gap, Record, Removed, Snapshot, Update
-from script_proc.book import Task, plain
+from script_proc.book import Entry, Task, plain
 from script_proc.desk import Desk
 from script_proc.notify import (
     Happening,
     Kind,
+    Line,
     LowerPriorityHeard,
     PriorityChanged,
     QuorumChanged,
@@ -31,6 +33,8 @@ from script_proc.notify import (
 GRACE_S = 2.0
 BURST_S = 0.03
 """vrrp tells of a group before its members, keepalived after them: how long the members are waited for."""
+REPEAT_S = 0.1
+"""After a reload: what vrrp has said of its states by then is what is repeated."""
 
 _STATES: dict[str, StateName] = {"MASTER": "MASTER", "BACKUP": "BACKUP", "FAULT": "FAULT", "STOP": "INIT"}
 
@@ -62,6 +66,10 @@ class Hearing:
         self._ahead: dict[str, _Ahead] = {}
         self.states: dict[str, messages.VrrpInstanceState | messages.VrrpGroupState] = {}
         """As last heard: ``INSTANCE NAME`` or ``GROUP NAME`` ->"""
+        self._committed_at = math.inf
+        """When the last reload began to be applied: later transitions are of it."""
+        self._applied: Record | None = None
+        """A reload has ended, and its states are still to be repeated."""
         self.missed = 0
         """Transitions whose events never came."""
 
@@ -92,26 +100,16 @@ class Hearing:
         for key in [key for key, ahead in self._ahead.items() if now >= ahead.due_at]:
             self._tell_record(key, self._ahead.pop(key).record, now)
 
-    def repeated(self) -> list[Transition]:
-        """The present state of every instance and group, as if each had just come to be."""
-        return [
-            Transition(
-                kind="INSTANCE" if isinstance(state, messages.VrrpInstanceState) else "GROUP",
-                name=key.partition(" ")[2],
-                before=state.state,
-                after=state.state,
-                priority=state.priority if isinstance(state, messages.VrrpInstanceState) else 0,
-            )
-            for key, state in self.states.items()
-            if state.state != "INIT"
-        ]
-
     # --- events ----------------------------------------------------------------------------------
 
     def _event(self, record: Record, now: float) -> None:
         if not self._desk.book.is_news(record.stream, record.incarnation, record.number):
             return
         event = record.message
+        if record.stream == "e.supervisor":
+            if isinstance(event, messages.ReloadEvent):
+                self._reload(record, event)
+            return
         if self._burst and record.stream == self._burst[0].stream:
             if self._is_of_burst(event):
                 self._burst.append(record)
@@ -132,6 +130,46 @@ class Hearing:
         effects = self._rules.effects(what, now) if what is not None and ours else []
         place = (record.stream, record.incarnation, record.number) if counted else ("", 0, 0)
         return ("event", *place, record.at, told, tuple(map(plain, effects)))
+
+    # --- reload ------------------------------------------------------------------------------------
+
+    def _reload(self, record: Record, event: messages.ReloadEvent) -> None:
+        if event.what == "committed":
+            self._committed_at = record.at
+        elif event.what == "applied" and record.at >= self._desk.book.born_at:
+            waiting = self._applied
+            if waiting is not None and (waiting.incarnation, waiting.number) == (
+                record.incarnation,
+                record.number,
+            ):
+                return  # the broker says it again
+            self._repeat()
+            if self._rules.settings.fifo_write_vrrp_states_on_reload:
+                self._applied = record
+                self._later(REPEAT_S, lambda: self._repeat(record))
+
+    def _repeat(self, record: Record | None = None) -> None:
+        """Tell the FIFOs where every instance and group is now (fifo_write_vrrp_states_on_reload). What came
+        to be by the reload has been told already."""
+        if self._applied is None or record not in (None, self._applied):
+            return
+        record, self._applied = self._applied, None
+        effects: list[Entry] = []
+        for kind, name in self._rules.followed():
+            state = self.states.get(f"{kind} {name}")
+            if state is None or state.state == "INIT" or state.since_at >= self._committed_at:
+                continue
+            what = Transition(
+                kind=kind,
+                name=name,
+                before=state.state,
+                after=state.state,
+                priority=state.priority if isinstance(state, messages.VrrpInstanceState) else 0,
+            )
+            found = self._rules.effects(what, record.at)
+            effects += [plain(one) for one in found if isinstance(one, Line)]
+        place = record.stream, record.incarnation, record.number
+        self._perform(self._desk.commit("event", *place, record.at, None, tuple(effects)))
 
     # --- groups ------------------------------------------------------------------------------------
 
@@ -190,6 +228,8 @@ class Hearing:
         if isinstance(event, messages.VrrpLowerPriorityHeard):
             return LowerPriorityHeard(name=event.instance, priority=event.priority), None
         if isinstance(event, messages.VrrpPriorityChanged):
+            if event.detail == "reload":
+                return None, None  # keepalived tells what trackers do
             return PriorityChanged(name=event.instance, state=event.state, priority=event.priority), None
         if isinstance(event, messages.RealServerChanged):
             if not event.turned:

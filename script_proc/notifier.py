@@ -17,7 +17,7 @@ from structlog.stdlib import BoundLogger
 from bus.messages import Event, NotifyStatus, ScriptEnded, State
 from bus.replica import Update
 from keepalived_conf.model import GlobalDefs, Script, ScriptSlice
-from script_proc.book import Process, Task, plain
+from script_proc.book import Process, Task
 from script_proc.desk import Desk
 from script_proc.fifo import FifoWriter
 from script_proc.fifo_readers import FifoReaders
@@ -36,12 +36,10 @@ from worker.context import WorkerContext
 __all__ = ["STREAMS", "Notifier", "scripts_of"]
 """``scripts_of(slice)``: (what for, Script) of all that may be run, to be judged at PREPARE."""
 
-STREAMS = ("e.vrrp", "s.vrrp", "e.ipvs", "s.ipvs")
+STREAMS = ("e.vrrp", "s.vrrp", "e.ipvs", "s.ipvs", "e.supervisor")
 """What it must be subscribed to."""
 AT_ONCE = 32
 """Notify scripts that run at the same time."""
-OUTPUT_LOGGED = 400
-"""Characters of a script's last words in its log record; the event on the bus has them all."""
 
 
 class Notifier:
@@ -94,8 +92,6 @@ class Notifier:
             for update in early:
                 self.handle(update, now)
             self._desk.drop_rest()
-        elif settings.fifo_write_vrrp_states_on_reload:
-            self._repeat_states(now)
         self.tick(now)
 
     def _apply_fifos(self, settings: GlobalDefs, now: float) -> None:
@@ -135,12 +131,6 @@ class Notifier:
             self.log.warning("fifo.owner_unknown", path=plan.path, reason=str(error))
             return None
         return who.uid, who.gid
-
-    def _repeat_states(self, now: float) -> None:
-        """fifo_write_vrrp_states_on_reload."""
-        for state in self.hearing.repeated():
-            effects = [plain(one) for one in self.rules.effects(state, now) if isinstance(one, Line)]
-            self._perform(self._desk.commit("event", "", 0, 0, now, None, tuple(effects)))
 
     def _continue(self) -> None:
         """Do what a predecessor left undone. Scripts that it started go on, and are waited for."""
@@ -227,20 +217,7 @@ class Notifier:
             return False
 
     def _publish_ended(self, job: Job, result: Result) -> None:
-        fields = {
-            "purpose": job.purpose,
-            "program": job.program.path,
-            "pid": result.pid,
-            "status": result.status,
-            "ran_s": round(result.ran_s, 3),
-            "waited_s": round(result.waited_s, 3),
-        }
-        if result.killed_by:
-            fields["killed_by"] = result.killed_by
-        if result.why:
-            fields["why"] = result.why
-        if result.output:
-            fields["output"] = result.output[-OUTPUT_LOGGED:]
+        fields = {"purpose": job.purpose, "program": job.program.path, **result.fields()}
         well = result.good or (result.started and result.status is None and not result.why)
         (self.log.info if well else self.log.warning)("script.ended", **fields)
         self._publish(

@@ -170,6 +170,11 @@ class Rules:
         self.settings = wanted.globals
         self.fifos = fifo_plans(wanted.globals)
 
+    def followed(self) -> list[tuple[Kind, str]]:
+        """Every group, then every instance, as configured."""
+        targets = [one for one in self._targets.values() if isinstance(one, NotifyTarget)]
+        return [(one.kind, one.name) for one in sorted(targets, key=lambda one: one.kind)]
+
     # --- one change ------------------------------------------------------------------------------
 
     def effects(self, what: Happening, now: float) -> list[Effect]:

@@ -79,7 +79,7 @@ class Hooks:
                 ignore_stops=False,
             )
         except OSError as error:
-            self.owner.log.error(f"{name}_script.not_run", why=error.strerror)
+            self.owner.log.error("hook.not_run", script=name, why=error.strerror)
             then()
             return
         self.running, self._then = name, then
@@ -89,6 +89,6 @@ class Hooks:
 
     def _ended(self, status: int) -> None:
         if status:
-            self.owner.log.error(f"{self.running}_script.lost", why=describe_exit(status, None))
+            self.owner.log.error("hook.lost", script=self.running, why=describe_exit(status, None))
         self.running = ""
         self._then()

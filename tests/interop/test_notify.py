@@ -174,7 +174,7 @@ vrrp_instance {name} {{
         path = self.folder / "vrrp.fifo"
         if self.fifo < 0:
             if not path.exists():
-                return []
+                return self.read.decode().splitlines()
             self.fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with contextlib.suppress(BlockingIOError):
             data = os.read(self.fifo, 65536)

@@ -140,7 +140,7 @@ def test_a_child_that_hangs_itself_is_killed(bench: Bench) -> None:
     bench.reap()
     assert bench.called == 1
     ((level, event, _),) = bench.log.records
-    assert (level, event) == ("error", "startup_script.lost")
+    assert (level, event) == ("error", "hook.lost")
 
 
 def test_the_shutdown_script_runs_once(bench: Bench) -> None:
@@ -165,7 +165,7 @@ def test_a_reload_waits_for_the_startup_script(monkeypatch: pytest.MonkeyPatch) 
     shown.hooks.running = ""
     owner.reload.begin()
     assert owner.reload.attempt is not None
-    assert owner.reload.waiting == [client]
+    assert shown.reload.waiting == [client]
     assert not owner.reload.again
 
 

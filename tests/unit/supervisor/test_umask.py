@@ -36,7 +36,7 @@ def test_the_command_line_wins(tmp_path: Path, option: int | None, line: str, ma
     assert mask_of(slices["script"]) == mask
 
 
-def test_at_a_reload_too(owner: Owner) -> None:  # noqa: F811 - the fixture
+def test_at_a_reload_too(owner: Owner) -> None:
     Path(owner.options.config).write_text(TEXT % "umask 022")
     owner.options.umask = 0o27
     goes(owner, Answers())
