@@ -21,7 +21,10 @@ class Backup(Member):
     def _note_advert(self, event: AdvertReceived, now: float) -> list[Effect]:
         self.counters.adverts_received += 1
         effects: list[Effect] = []
+        known = self.state is State.BACKUP and event.source == self.master_address
         for remark in event.advert.remarks:
+            if remark is Remark.ADDRESS_LIST_DIFFERS and known and self.config.skip_check_adv_addr:
+                continue
             self.counters.by_reason[remark.value] += 1
             text = f"advert from {event.source}: {_REMARKS[remark]}"
             key = remark.value

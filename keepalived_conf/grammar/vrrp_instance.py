@@ -442,13 +442,11 @@ _NOW = (
         worker="vrrp",
         default="the global value",
     ),
-    later(
-        bool_row(
-            "skip_check_adv_addr",
-            "Skip the comparison of addresses for a known sender",
-            worker="vrrp",
-            default="vrrp_skip_check_adv_addr",
-        )
+    bool_row(
+        "skip_check_adv_addr",
+        "Skip the comparison of addresses for a known sender",
+        worker="vrrp",
+        default="vrrp_skip_check_adv_addr",
     ),
     flag_row("dont_track_primary", "Ignore faults of the instance's interface", worker="vrrp"),
 )
