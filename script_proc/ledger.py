@@ -89,7 +89,7 @@ def _decode(data: bytes) -> tuple[str, TrackerRecord] | None:
 
 _TRACKER = struct.Struct("=BBqHHdddd8sIQ")
 # layout, flags, value, successes, failures, since, grid, due, last, program, pid, start of the pid
-_KNOWN, _DECIDED = 1, 2
+_KNOWN, _DECIDED, _QUIET = 1, 2, 4
 STARTING = 1
 """In place of a pid. Written before a program is started: a worker killed before it could note the pid leaves
 a program that nobody knows, and a successor has to look for it."""
@@ -107,6 +107,8 @@ class TrackerRecord:
     grid_at: float = 0.0
     due_at: float = 0.0
     decided: bool = False
+    quiet: bool = False
+    """Its last run wrote little."""
     successes: int = 0
     failures: int = 0
     program: bytes = bytes(8)
@@ -118,6 +120,7 @@ class TrackerRecord:
 
     def encode(self) -> bytes:
         flags = (_KNOWN if self.value is not None else 0) | (_DECIDED if self.decided else 0)
+        flags |= _QUIET if self.quiet else 0
         text = self.text.encode("utf-8", "replace")[:_TEXT_BYTES]
         return (
             _TRACKER.pack(
@@ -156,6 +159,7 @@ class TrackerRecord:
             grid_at=grid_at,
             due_at=due_at,
             decided=bool(flags & _DECIDED),
+            quiet=bool(flags & _QUIET),
             successes=successes,
             failures=failures,
             program=program,

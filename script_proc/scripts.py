@@ -2,8 +2,8 @@
 
 Each run is noted in the black box before it is started and with its pid once it is. So the successor of a
 killed worker knows what still runs: it waits for it until the deadline, from which on the script is bad. How
-one ended before that nobody knows, so the script is run anew at once. After a worker that hung, or a change
-of what is run, it is ended and run anew: a hung worker reads no output, and who writes much waits for that.
+one ended before that nobody knows, so the script is run anew at once. It is ended at once and run anew where
+its deadline may not count: nobody reads what it writes, and who writes much waits for that.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from script_proc.ledger import STARTING, TrackerRecord, stored_key
 from script_proc.orphans import Orphan, find_orphans
 from script_proc.program import Program
 from script_proc.runner import OnDeadline, OnEnded, OnStarted, Started
-from script_proc.schedule import Draw, Result, Verdict
+from script_proc.schedule import Draw, Result, Verdict, same_program
 from script_proc.track import Applied, Fleet, Launch, number_of, record_of
 from worker.clock import boottime
 
 _NOBODY = Program(command=("-",), identity=None, problem="left by an earlier worker")
 _WORKED_S = 1.0
 """Who beat so short a time ago did not hang: that is seen after three heartbeats (1.2 s)."""
+_LITTLE = 2048
+"""Octets of last words, of which 4096 are kept; a pipe holds at least so much."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -71,6 +73,8 @@ class TrackedScripts:
         self._runner, self._board, self.log = runner, board, log
         self._programs: Mapping[str, Program] = {}
         self._runs: dict[str, Started] = {}
+        self._quiet: set[str] = set()
+        """Scripts whose last run wrote little."""
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
 
@@ -89,7 +93,11 @@ class TrackedScripts:
         wanted = list(scripts)
         now = boottime()
         known = {script.name: left[key] for script in wanted if (key := stored_key(_key(script))) in left}
+        before = dict(self.fleet.entries)
         applied = self.fleet.apply(wanted, now, known)
+        self._quiet &= {
+            n for n in applied.kept if same_program(before[n].script, self.fleet.entries[n].script)
+        }
         self._programs = programs
         self._take_over(wanted, left, now)
         for launch in applied.end:
@@ -111,10 +119,11 @@ class TrackedScripts:
         unknown = {key: scripts[key].script.command for key in same if left[key].pid == STARTING}
         if unknown:
             running |= find_orphans(unknown)
+        self._quiet.update(scripts[key].name for key in same if left[key].quiet)
         worked = now - self._board.former_beat_at < _WORKED_S
         for key, orphan in running.items():
             judged = left[key].last_at >= orphan.start_ticks / _TICKS_PER_S  # its deadline has passed
-            if key in same and worked and not judged:
+            if key in same and left[key].quiet and worked and not judged:
                 self._continue(scripts[key], orphan, now)
             else:
                 self._end(_key(scripts[key]) if key in scripts else key, orphan, now)
@@ -215,6 +224,8 @@ class TrackedScripts:
     def _ended(self, launch: Launch, _: Job, ended: Ended) -> None:
         name = launch.script.name
         self._runs.pop(name, None)
+        if ended.started:
+            (self._quiet.add if len(ended.output.encode()) < _LITTLE else self._quiet.discard)(name)
         entry = self.fleet.entries.get(name)
         decided = entry is not None and entry.progress.decided
         self._judge(launch, judgement(ended, decided=decided))
@@ -239,7 +250,8 @@ class TrackedScripts:
             pid, ticks = run.pid, run.start_ticks
         else:
             pid, ticks = (STARTING if name in self.fleet.running else 0), 0
-        return record_of(self.fleet.entries[name], pid=pid, pid_started=ticks)
+        record = record_of(self.fleet.entries[name], pid=pid, pid_started=ticks)
+        return replace(record, quiet=name in self._quiet)
 
     async def close(self) -> None:
         """End what runs; nothing is judged any more."""

@@ -174,7 +174,7 @@ def test_what_a_killed_worker_had_running_keeps_its_deadline(
     """Kills do not make it young again; and what hangs is counted once, by whomever."""
     monkeypatch.setenv("WORKED_S", "20")
     script = Script(tmp_path, "s", f'test -e "$BAD" || exit 0\n{HANGS}')
-    wanted = slice_of(script.tracked(interval_s=4.0, timeout_s=4.0, fall=2))
+    wanted = slice_of(script.tracked(interval_s=5.0, timeout_s=4.0, fall=2))
     rig.start(wanted)
     rig.until(lambda: rig.value("s") == 1)
     script.be(False)
@@ -193,11 +193,30 @@ def test_what_a_killed_worker_had_running_keeps_its_deadline(
     assert state.last_at - began_at < 4.0 + 0.5
     rig.workers[-1].kill()  # while it takes its time to end
     rig.start(wanted)
-    rig.until(lambda: len(script.notes()) == 3)
-    rig.quiet(0.2)
+    rig.quiet(0.5)
     state = rig.state("s")
     assert state is not None
     assert (state.value, state.failures, state.last_result) == (1, 1, "no end within 4 s")
+
+
+def test_who_writes_much_is_not_kept_by_the_death_of_the_worker(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads what it writes: it waits for that, and must not seem to hang."""
+    monkeypatch.setenv("WORKED_S", "20")
+    script = Script(tmp_path, "s", 'echo run >> "$NOTES"\nsleep 1.5\nhead -c 1000000 /dev/zero\nexit 0\n')
+    wanted = slice_of(script.tracked(interval_s=5.0, timeout_s=5.0))
+    rig.start(wanted)
+    rig.until(lambda: rig.value("s") == 1)
+    rig.until(lambda: len(script.notes()) == 2)
+    rig.quiet(0.5)
+    rig.workers[-1].kill()
+    heard = len(rig.heard)
+    rig.start(wanted)
+    rig.until(lambda: len(script.notes()) == 3)
+    rig.quiet(2.0)
+    assert rig.changes(heard) == []
+    assert {state.failures for state in rig.states("s", since=heard)} == {0}
 
 
 def test_how_one_ended_that_a_killed_worker_had_running_is_not_known(

@@ -97,6 +97,7 @@ records = st.builds(
     grid_at=st.floats(0, 1e9),
     due_at=st.floats(0, 1e9),
     decided=st.booleans(),
+    quiet=st.booleans(),
     successes=st.integers(0, 65535),
     failures=st.integers(0, 65535),
     program=st.just(program_number(("/bin/true",))),
