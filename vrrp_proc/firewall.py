@@ -261,6 +261,9 @@ class Firewall:
             self._built = None
             self._log("warning", "vrrp.firewall_repaired", reason=str(error))
             self._build()
+            return
+        table = self._form.table
+        self._log("info", "vrrp.firewall_changed", table=table, added=len(added), removed=len(removed))
 
     def _build(self) -> None:
         """The tables as they are wanted, in one transaction with the end of those that were."""
