@@ -269,6 +269,27 @@ def test_a_resumed_script_with_another_command_runs_at_once_and_holds_its_value(
     assert (entry.progress.value, entry.progress.decided, young.next_at()) == (0, False, 0.2)
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_run_of_a_former_worker_counts_only_when_its_deadline_passes(hangs: bool) -> None:
+    script = vrrp_script(interval_s=1.0, timeout_s=1.0, fall=2)
+    former = Fleet(lambda: 0.0)
+    former.apply([script], 0.0, {})
+    (launch,) = former.launch(0.0)
+    former.judged(launch, GOOD, 0.1)
+    former.ended(launch, 0.1)
+    assert former.launch(0.5)
+    fleet = Fleet(lambda: 0.0)
+    fleet.apply([script], 0.8, {"chk": record_of(former.entries["chk"])})
+    launch = fleet.adopt("chk", 0.5)
+    assert fleet.launch(1.2) == [], "two at once"
+    if hangs:
+        assert fleet.judged(launch, BAD, 1.5) is not None
+    fleet.ended(launch, 1.5)
+    progress = fleet.entries["chk"].progress
+    assert (progress.value, progress.failures) == (1, int(hangs))
+    assert len(fleet.launch(1.5)) == 1, "the next is due at once"
+
+
 def test_the_queue_gives_the_earliest_first_and_forgets_what_was_replaced() -> None:
     queue = DueQueue()
     for number in range(500):
