@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import socket
-import struct
 import threading
 import time
 import traceback
@@ -32,7 +31,6 @@ from worker.control import TO_SUPERVISOR, Channel, ControlClosed, Store, Unstore
 
 REPLAYED = 1024
 INSTANCES = 4
-_COUNTERS = struct.Struct("=qqqq")
 
 
 def record(
@@ -73,29 +71,31 @@ class NotifyLab:
 
     def __post_init__(self) -> None:
         self._shared = mmap.mmap(-1, 4096)
+        # One store each: ``struct.pack_into`` fills with zeros first, and the other process sees them.
+        self._counters = memoryview(self._shared).cast("q")
         self._channel: Channel | None = None
 
     # (events told by the source, events handled, scripts waiting or running, lines waiting)
 
     @property
     def told(self) -> int:
-        return int(_COUNTERS.unpack_from(self._shared)[0])
+        return self._counters[0]
 
     def tell(self, count: int) -> None:
         """The source says ``count`` more events."""
-        struct.pack_into("=q", self._shared, 0, self.told + count)
+        self._counters[0] += count
 
     @property
     def handled(self) -> int:
-        return int(_COUNTERS.unpack_from(self._shared)[1])
+        return self._counters[1]
 
     @property
     def scripts(self) -> int:
-        return int(_COUNTERS.unpack_from(self._shared)[2])
+        return self._counters[2]
 
     @property
     def lines(self) -> int:
-        return int(_COUNTERS.unpack_from(self._shared)[3])
+        return self._counters[3]
 
     def start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -145,9 +145,9 @@ class NotifyLab:
                 notifier.handle(EventHappened(record=event(index)), boottime())
                 now = index
             status = notifier.status()
-            struct.pack_into(
-                "=qqq", self._shared, 8, now, status.waiting + status.running, status.fifo_waiting
-            )
+            self._counters[2] = status.waiting + status.running
+            self._counters[3] = status.fifo_waiting
+            self._counters[1] = now
             notifier.tick(boottime())
             if stopping.is_set() and now == self.told:
                 break
@@ -230,6 +230,7 @@ class NotifyLab:
             self._channel.close()
         for fd in self.kept.values():
             os.close(fd)
+        self._counters.release()
         self._shared.close()
 
 
