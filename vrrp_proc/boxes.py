@@ -88,6 +88,10 @@ class Ledger:
             self._entries[record.name_digest] = Entry(slot, record, _unpack_trailer(data), box.undo(slot))
             self._taken.add(slot)
 
+    def knows(self, name: str) -> bool:
+        """Whether an earlier incarnation left something for the instance of this name that nobody took."""
+        return digest_name(name) in self._entries
+
     def take(self, name: str) -> Entry | None:
         """What an earlier incarnation left for the instance of this name; its slot is now in use."""
         return self._entries.pop(digest_name(name), None)

@@ -17,6 +17,7 @@ from typing import Any
 from bus.codec import dumps, loads
 from bus.messages import VrrpGroupTransition
 from keepalived_conf.model import GlobalDefs, VrrpInstance, VrrpSlice
+from vrrp_proc import refusal
 from vrrp_proc.addresses import AddressWork
 from vrrp_proc.adverts import group_of
 from vrrp_proc.announce import Announcer
@@ -300,19 +301,13 @@ class VrrpWorker:
             wanted = loads(VrrpSlice, payload)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is refused, not fatal
             return f"the vrrp slice cannot be read: {error}"
-        if len(wanted.instances) > self.ledger.capacity:
-            return f"{len(wanted.instances)} vrrp_instance blocks, {self.ledger.capacity} are possible"
-        names = [config.name for config in wanted.instances]
-        if len(set(names)) != len(names):
-            return "two vrrp_instance blocks have the same name"
-        for config in wanted.instances:
-            if not config.interface:
-                place = config.places.get("", "")
-                return (
-                    f"vrrp_instance {config.name} ({place}): name an interface; without one it cannot run yet"
-                )
-        self._prepared = {generation: wanted}
-        return None
+        reason = refusal.why_not(wanted, self.ledger.capacity)
+        if reason is None:
+            new = [one for one in wanted.instances if self._ready or not self.ledger.knows(one.name)]
+            reason = refusal.why_not_strict(new, self.links)
+        if reason is None:
+            self._prepared = {generation: wanted}
+        return reason
 
     # --- configuration ---------------------------------------------------------------------------
 

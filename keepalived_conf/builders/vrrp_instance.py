@@ -346,7 +346,7 @@ class _Instance:
                 draft.error(
                     "unicast_peer",
                     "unicast-in-strict-mode",
-                    "strict mode allows no unicast: keepalived refuses all instances",
+                    "strict mode allows no unicast where there is multicast: no instance runs then",
                     hint="take the peers out, or strict mode",
                 )
             return

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from keepalived_conf.model import VrrpSlice
+from keepalived_conf.model import UnicastPeer, VrrpSlice
 from tests.lab import Lab
 from tests.lab.system import wait_until
 from tests.netns.vrrp.conftest import MakeWorker
@@ -147,6 +147,22 @@ def test_slice_that_cannot_be_read_is_refused(lab: Lab, worker: MakeWorker) -> N
     assert isinstance(answer, Refused)
     assert "cannot be read" in answer.reason
     assert VIP in lab.addresses("n1")
+
+
+def test_strict_mode_has_unicast_only_where_there_is_no_multicast(lab: Lab, worker: MakeWorker) -> None:
+    peers = (UnicastPeer(address=lab.address("n2")),)
+    strict = instance(strict_mode=True, unicast_peers=peers, advert_int_cs=20)
+    refused = worker("n2", strict)
+    refused.start(wait=False)
+    said = refused.await_message(Refused)
+    assert "take the peers out, or strict mode" in said.reason
+    lab.ip("n1", "link", "set", "e0", "multicast", "off")
+    made = _master(worker("n1", strict), lab)
+    lab.ip("n1", "link", "set", "e0", "multicast", "on")
+    made.kill()
+    made.start()  # what was in force comes back
+    wait_until(lambda: '"event": "vrrp.resumed"' in made.log(), 5, "resumed")
+    assert made.log().count('"to": "MASTER"') == 1
 
 
 def test_link_down_is_a_fault_and_it_comes_back(lab: Lab, worker: MakeWorker) -> None:

@@ -245,6 +245,15 @@ def test_strict_mode_alone() -> None:
     assert instance("strict_mode\npriority 255")[0].accept
 
 
+def test_strict_mode_with_unicast_is_an_error_that_the_worker_judges() -> None:
+    """It depends on the interface, which nobody looks at here."""
+    found, result = instance("strict_mode\nunicast_peer {\n10.0.0.2\n}")
+    assert told(result) == ["unicast-in-strict-mode"]
+    assert exit_status(result) == 5
+    assert found.strict_mode
+    assert found.unicast_peers
+
+
 def test_strict_mode_with_ipv6() -> None:
     head = "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 1\nstrict_mode\n{}\n"
     text = head + "virtual_ipaddress {{\n{}\n}}\n}}\n"
