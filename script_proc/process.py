@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 import resource
+import sys
 from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass
@@ -56,6 +57,10 @@ MAIL_END_S = 3.0
 STOP_ROOM_S = 2.0
 """Part of child_wait_time for everything else of a stop."""
 BEAT_S = 1.0
+_MESSAGES_AT_ONCE = 4
+"""What the first of many asks for is not to wait until the last was read."""
+_SWITCH_S = 0.0005
+"""A thread that starts a program has the interpreter back after so long, however much the loop has to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +94,7 @@ class ScriptWorker(AioWorker):
         for problem in self.ctx.drop_privileges(starts_programs=True):
             self.log.warning("script.privileges", problem=problem)
         use_signals_for_children()
+        sys.setswitchinterval(_SWITCH_S)
         _raise_open_files()
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(self._fault)
@@ -346,7 +352,7 @@ class ScriptWorker(AioWorker):
         now = boottime()
         more = self.publisher.pump(now)
         if self._subscriber is not None:
-            for update in self._subscriber.pump(now):
+            for update in self._subscriber.pump(now, limit=_MESSAGES_AT_ONCE):
                 self._heard(update, now)
             more = more or self._subscriber.more
         if more:

@@ -11,13 +11,14 @@ import contextlib
 import os
 import select
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from structlog.stdlib import BoundLogger
 
+from script_proc.hands import Hands
 from script_proc.jobs import (
     DeadlinePassed,
     Effect,
@@ -114,6 +115,7 @@ class Runner:
         self._timer_at: float | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._outputs = Outputs(self._loop)
+        self._hands = Hands(f"start {name}", spare=STARTS_AT_ONCE)
         self._untold = 0
         """Callbacks that are on their way."""
         self._changed = asyncio.Event()
@@ -220,6 +222,7 @@ class Runner:
         self._processes.clear()
         self._told.clear()
         self._outputs.close()
+        self._hands.close()
 
     # --- effects -------------------------------------------------------------------------------
 
@@ -344,12 +347,8 @@ class Runner:
             self._starting.add(run)
             self._jobs.launching(run, boottime())
             stuck = self._loop.call_later(_STUCK_S, self._stuck, run)
-            # A new thread for each: it may take the identity of the program, and does not get rid of it.
-            thread = threading.Thread(
-                target=self._launch, args=(run, stuck), name=f"start {self.name}", daemon=True
-            )
             try:
-                thread.start()
+                self._hands.give(partial(self._launch, run, stuck))
             except RuntimeError:
                 stuck.cancel()
                 self._starting.discard(run)
@@ -387,6 +386,7 @@ class Runner:
         stuck.cancel()
         self._starting.discard(run)
         self._hanging.discard(run)
+        self._loop.call_soon(self._hands.refill)
         self._note(run, outcome)
         if isinstance(outcome, Refused):
             self._not_started(run, outcome.why, trouble=outcome.trouble)

@@ -32,6 +32,8 @@ _PR_SET_DUMPABLE = 4
 _SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80
 """Flags of posix_spawn(3) of the GNU C library."""
 _libc = ctypes.CDLL(None, use_errno=True)
+_quick = ctypes.PyDLL(None, use_errno=True)
+"""The same, for calls that never wait: the interpreter is not handed to another thread around each."""
 
 
 class _Opaque(ctypes.Structure):
@@ -71,21 +73,21 @@ def spawn(
     if any(b"\0" in word for word in words):
         raise ValueError("a word holds a zero byte")
     actions, attributes, signals = _Opaque(), _Opaque(), _Opaque()
-    _checked(_libc.posix_spawn_file_actions_init(ctypes.byref(actions)))
-    _checked(_libc.posix_spawnattr_init(ctypes.byref(attributes)))
+    _checked(_quick.posix_spawn_file_actions_init(ctypes.byref(actions)))
+    _checked(_quick.posix_spawnattr_init(ctypes.byref(attributes)))
     try:
         add = ctypes.byref(actions)
-        _checked(_libc.posix_spawn_file_actions_addopen(add, 0, b"/dev/null", os.O_RDONLY, 0))
-        _checked(_libc.posix_spawn_file_actions_adddup2(add, output, 1))
-        _checked(_libc.posix_spawn_file_actions_adddup2(add, output, 2))
-        _checked(_libc.posix_spawn_file_actions_addclosefrom_np(add, 3))
+        _checked(_quick.posix_spawn_file_actions_addopen(add, 0, b"/dev/null", os.O_RDONLY, 0))
+        _checked(_quick.posix_spawn_file_actions_adddup2(add, output, 1))
+        _checked(_quick.posix_spawn_file_actions_adddup2(add, output, 2))
+        _checked(_quick.posix_spawn_file_actions_addclosefrom_np(add, 3))
         attr = ctypes.byref(attributes)
         flags = ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID)
-        _checked(_libc.posix_spawnattr_setflags(attr, flags))
-        _libc.sigemptyset(ctypes.byref(signals))
-        _checked(_libc.posix_spawnattr_setsigmask(attr, ctypes.byref(signals)))
-        _libc.sigfillset(ctypes.byref(signals))
-        _checked(_libc.posix_spawnattr_setsigdefault(attr, ctypes.byref(signals)))
+        _checked(_quick.posix_spawnattr_setflags(attr, flags))
+        _quick.sigemptyset(ctypes.byref(signals))
+        _checked(_quick.posix_spawnattr_setsigmask(attr, ctypes.byref(signals)))
+        _quick.sigfillset(ctypes.byref(signals))
+        _checked(_quick.posix_spawnattr_setsigdefault(attr, ctypes.byref(signals)))
         _own_folder_and_mask()
         os.chdir("/")
         os.umask(umask)
@@ -104,26 +106,26 @@ def spawn(
         )
         return pid.value
     finally:
-        _libc.posix_spawn_file_actions_destroy(ctypes.byref(actions))
-        _libc.posix_spawnattr_destroy(ctypes.byref(attributes))
+        _quick.posix_spawn_file_actions_destroy(ctypes.byref(actions))
+        _quick.posix_spawnattr_destroy(ctypes.byref(attributes))
         if identity is not None:
             # A change of user hides the process from whoever looks at it in /proc, all its threads.
-            _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+            _quick.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def _own_folder_and_mask() -> None:
     """Folder and file mask of this thread are no longer those of the process."""
-    _called(_libc.unshare(_CLONE_FS))
+    _called(_quick.unshare(_CLONE_FS))
 
 
 def _become(identity: Identity) -> None:
     """This thread, not the process: the functions of the C library would change all threads."""
     setresuid, setresgid, setgroups = (ctypes.c_long(number) for number in _CALLS[platform.machine()])
     groups = (ctypes.c_uint32 * len(identity.groups))(*identity.groups)
-    _called(_libc.syscall(setgroups, ctypes.c_long(len(identity.groups)), ctypes.byref(groups)))
+    _called(_quick.syscall(setgroups, ctypes.c_long(len(identity.groups)), ctypes.byref(groups)))
     gid, uid = ctypes.c_long(identity.gid), ctypes.c_long(identity.uid)
-    _called(_libc.syscall(setresgid, gid, gid, gid))
-    _called(_libc.syscall(setresuid, uid, uid, uid))
+    _called(_quick.syscall(setresgid, gid, gid, gid))
+    _called(_quick.syscall(setresuid, uid, uid, uid))
 
 
 def _find_out() -> bool:
