@@ -27,8 +27,8 @@ from tests.unit.conf.test_corpus import FOLDER, ROWS, installed, loaded, needs_c
 AT_ONCE = 8
 CASE_S = 300
 DIFFERENCES: dict[str, str] = {
-    "002": "a template: keepalived ends because of interfaces called '{' and 'auth_type'; here the instance "
-    "is in FAULT until they exist",
+    "002": "a template: keepalived takes '{' and 'auth_type' for interfaces and ends because there are none; "
+    "here an interface that is not there ends nothing",
     "139": "auth_type AH: keepalived's adverts are of another protocol; here unsigned, with a warning",
 }
 """Number of a file -> why it may behave otherwise."""

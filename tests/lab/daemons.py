@@ -26,7 +26,7 @@ DEFAULT_FLAGS = "-n -l -D"
 MARK = "PYKEEPALIVED_LAB_DAEMON"
 
 
-def _environment(folder: pathlib.Path) -> dict[str, str]:
+def environment(folder: pathlib.Path) -> dict[str, str]:
     """Ours, marked, with compiled Python kept where set-up keeps it: a start must not compile."""
     environ = os.environ | {MARK: str(folder)}
     environ.setdefault("PYTHONPYCACHEPREFIX", str(REPOSITORY / ".cache/pycache"))
@@ -72,7 +72,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env=_environment(self.folder),
+                env=environment(self.folder),
             )
         return self
 
