@@ -207,6 +207,31 @@ def test_a_backup_keeps_nothing_out(lab: Lab, worker: MakeWorker, server: None) 
     assert "firewall_refused" not in peer.log()
 
 
+def test_a_hand_over_lets_nobody_in() -> None:
+    """The leaver serves until its successor speaks: ARP and nothing else."""
+    with Lab(("n1", "n2", "c")) as lab:
+        values: dict[str, Any] = {"advert_int_cs": 50, "accept": False, "addresses": FOUR}
+        made = [
+            Worker(lab, node, instance(priority=priority, **values), handover=True)
+            for node, priority in (("n1", 200), ("n2", 100))
+        ]
+        try:
+            for one in made:
+                one.start()
+            wait_until(lambda: "10.100.1.1" in lab.addresses("n1"), 10, "master")
+            probe = lab.probe("c", "icmp", "10.100.1.1", 0.001, 0.3)
+            time.sleep(0.3)
+            assert made[0].stop() > 0.1
+            wait_until(lambda: "10.100.1.1" in lab.addresses("n2"), 5, "taken over")
+            time.sleep(0.2)
+            assert [answer for answer in probe.stop() if answer.ok] == []
+            assert tables(lab, "n1") == []
+            assert kept_out(lab, "n2") == {"10.100.1.1"}
+        finally:
+            for one in made:
+                one.close()
+
+
 def test_reload(lab: Lab, worker: MakeWorker, server: None) -> None:
     made = strict(lab, worker, *FOUR)
     config = made.slice.instances[0]
