@@ -380,6 +380,8 @@ class RealServerChanged(Event):
     reason: str
     turned: bool = True
     """It came up or went down; else only its weight or place in the table is another one."""
+    confirmed: bool = False
+    """It was down from the start by alpha, and a check has now said so; counts as ``turned``."""
     removed: bool = False
     """It was up, and the configuration has it no more."""
 

@@ -26,6 +26,8 @@ class Changes:
     """Verdicts on servers that differ from the ones before."""
     turned: frozenset[ServerId] = field(default_factory=frozenset)
     """Those of ``servers`` that came up or went down; the others have another weight or place."""
+    confirmed: frozenset[ServerId] = field(default_factory=frozenset)
+    """Those of ``turned`` that were down by ``alpha`` alone, and now a check has said so."""
     quorums: tuple[ServiceVerdict, ...] = ()
     """Verdicts on services whose quorum was gained or lost."""
 
@@ -36,9 +38,13 @@ def changes(config: IpvsSlice, told: Memory, before: Decision | None, now: Decis
     start = _start(config, told, now)
     servers: list[ServerVerdict] = []
     turned: set[ServerId] = set()
+    confirmed: set[ServerId] = set()
     for id_, verdict in now.servers.items():
-        if _turned(id_, told if id_ in told.servers else start.memory, now.memory):
+        former = told if id_ in told.servers else start.memory
+        if _turned(id_, former, now.memory):
             turned.add(id_)
+            if not former.servers[id_] and not now.memory.servers[id_]:
+                confirmed.add(id_)
         old = before.servers.get(id_) if before is not None else None
         if id_ in turned or (old is not None and _place(old) != _place(verdict)):
             servers.append(verdict)
@@ -50,6 +56,7 @@ def changes(config: IpvsSlice, told: Memory, before: Decision | None, now: Decis
         started=tuple(verdict for verdict in started if verdict.quorum_up),
         servers=tuple(servers),
         turned=frozenset(turned),
+        confirmed=frozenset(confirmed),
         quorums=tuple(v for key, v in now.services.items() if up[key] != v.quorum_up),
     )
 

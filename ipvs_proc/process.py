@@ -157,19 +157,7 @@ class IpvsWorker(AioWorker):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        mode = release_mode(
-            self.keeper.config.globals if self.keeper.config else GlobalDefs(),
-            supervisor_gone=supervisor_gone,
-            dont_release=self.ctx.options.dont_release_ipvs,
-        )
-        if mode is None:
-            self.log.info("ipvs.left", reason="the table stays in the kernel")
-        else:
-            self._tell(self.keeper.release(mode), why="stop")
-            if await self._say_last_words(mode):
-                # What is on its way when the socket is closed is lost.
-                await asyncio.sleep(LAST_WORDS_S)
-            self._publish()
+        await self._leave(supervisor_gone=supervisor_gone)
         self.publisher.pump(boottime())
         loop = asyncio.get_running_loop()
         for fd in (self.publisher.fileno(), self.subscriber.fileno()):
@@ -177,6 +165,23 @@ class IpvsWorker(AioWorker):
         self.publisher.close()
         self.subscriber.close()
         self.zmq.destroy(linger=0)
+
+    async def _leave(self, *, supervisor_gone: bool) -> None:
+        """Leave the table as it is to be left, and say so."""
+        mode = release_mode(
+            self.keeper.config.globals if self.keeper.config else GlobalDefs(),
+            supervisor_gone=supervisor_gone,
+            dont_release=self.ctx.options.dont_release_ipvs,
+        )
+        if mode is None:
+            self.log.info("ipvs.left", reason="the table stays in the kernel")
+            return
+        self._tell(self.keeper.release(mode), why="stop")
+        spoken = await self._say_last_words(mode)
+        self._publish()
+        if spoken:
+            # What is on its way when the socket is closed is lost.
+            await asyncio.sleep(LAST_WORDS_S)
 
     async def _say_last_words(self, mode: str) -> bool:
         """For scripts and FIFOs of services with omega. True: there was something to say."""
@@ -337,7 +342,7 @@ class IpvsWorker(AioWorker):
             self.log.info("ipvs.quorum_gained", sorry_server=None, **_about_quorum(virtual, begun))
         for verdict in changes.servers:
             if not verdict.sorry:
-                event = report.server_changed(verdict, turned=verdict.id in changes.turned)
+                event = report.server_changed(verdict, changes)
                 self._fresh.add(" ".join(verdict.id))
                 self.publisher.event(event)
                 self.log.warning(

@@ -110,14 +110,15 @@ def dated(
     return replace(record, since_at=since[0], since_wall_at=since[1])
 
 
-def server_changed(verdict: ServerVerdict, *, turned: bool) -> RealServerChanged:
+def server_changed(verdict: ServerVerdict, changes: Changes) -> RealServerChanged:
     return RealServerChanged(
         virtual_server=verdict.id.virtual_server,
         real_server=verdict.id.real_server,
         alive=verdict.up,
         weight=verdict.weight,
         reason=verdict.reason,
-        turned=turned,
+        turned=verdict.id in changes.turned,
+        confirmed=verdict.id in changes.confirmed,
     )
 
 

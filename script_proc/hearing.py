@@ -239,6 +239,7 @@ class Hearing:
                 service=event.virtual_server,
                 server=event.real_server,
                 up=event.alive,
+                confirmed=event.confirmed,
                 reason=event.reason,
             )
             return self._service_or_server(key, server, removed=event.removed)

@@ -76,7 +76,8 @@ def post_of(settings: GlobalDefs) -> Post | None:
 
 def compose(mail: Mail, post: Post, wall_at: float) -> bytes:
     """The whole message, lines ended by CR LF."""
-    message = EmailMessage(policy=SMTP)
+    # As long as lines may be: who filters keepalived's mails by their subject expects it on one line.
+    message = EmailMessage(policy=SMTP.clone(max_line_length=998))
     message["Date"] = format_datetime(datetime.fromtimestamp(wall_at).astimezone())
     message["From"] = _one_line(post.sender)
     message["Subject"] = _one_line(mail.subject)

@@ -58,6 +58,8 @@ class ServerChanged:
     service: str
     server: str
     up: bool
+    confirmed: bool = False
+    """It was down from the start, and now it is known to be: no mail says that."""
     reason: str = ""
 
 
@@ -251,7 +253,7 @@ class Rules:
             ),
             *self._lvs_lines(f"RS {server.fifo_name} {service.fifo_name} {word}"),
         ]
-        if server.smtp_alert:
+        if server.smtp_alert and not what.confirmed:
             subject = f"Realserver {server.fifo_name} of virtual server {service.fifo_name} - {word}"
             effects += self._mail(subject, what.reason or word)
         return effects

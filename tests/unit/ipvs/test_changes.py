@@ -50,6 +50,7 @@ def test_a_new_service_begins_with_its_quorum_and_its_servers_are_not_told_of() 
 
 
 def test_what_checks_found_before_the_first_decision_comes_after_the_beginning() -> None:
+    assert not Worker().settle(TWO, {"a": False, "b": False}).confirmed
     assert Worker().told(TWO, {"a": False, "b": False}) == [
         f"{VS} begins",
         f"{A} down",
@@ -61,7 +62,9 @@ def test_what_checks_found_before_the_first_decision_comes_after_the_beginning()
 def test_with_alpha_the_first_word_of_each_server_is_told_also_a_bad_one() -> None:
     worker = Worker()
     assert worker.told(ALPHA, {}) == []
-    assert worker.told(ALPHA, {"a": False, "b": None}) == [f"{A} down"]
+    found = worker.settle(ALPHA, {"a": False, "b": None})
+    assert lines(found) == [f"{A} down"]
+    assert found.confirmed == found.turned
     assert worker.told(ALPHA, {"a": False, "b": True}) == [f"{B} up", f"{VS} up"]
     assert Worker().told(ALPHA, {"a": True, "b": False}) == [f"{A} up", f"{B} down", f"{VS} up"]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ipvs_proc.changes import Changes
 from ipvs_proc.desired import Memory
 from ipvs_proc.keeper import Keeper
 from ipvs_proc.ledger import Entries
@@ -357,6 +358,17 @@ def test_opening_that_fails_half_way_is_closed(rig: Rig) -> None:
     assert not keeper.configure(TWO, "full").available
     assert keeper.unavailable == "gone again"
     assert closed == [True]
+
+
+def test_a_daemon_that_is_started_anew_tells_again_how_its_services_begin(rig: Rig) -> None:
+    rig.started(health={"a": True, "b": False})
+    successor, anew = rig.keeper(), rig.keeper(flush_first=True)
+    for keeper in (successor, anew):
+        keeper.health = {"a": True, "b": False}
+    assert successor.configure(TWO, "full").changes == Changes()
+    changes = anew.configure(TWO, "full").changes
+    assert [verdict.virtual_server for verdict in changes.started] == [VS]
+    assert [(verdict.id.real_server, verdict.up) for verdict in changes.servers] == [("[10.0.0.2]:80", False)]
 
 
 def test_memory_is_in_the_ledger(rig: Rig) -> None:

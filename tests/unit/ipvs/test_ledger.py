@@ -24,6 +24,7 @@ entries = st.builds(
         checks=st.dictionaries(st.text(max_size=8), st.booleans()),
         servers=st.dictionaries(st.builds(ServerId, st.text(max_size=8), st.text(max_size=8)), st.booleans()),
         quorums=st.dictionaries(st.text(max_size=8), st.booleans()),
+        assumed=st.frozensets(st.builds(ServerId, st.text(max_size=8), st.text(max_size=8))),
     ),
     since=st.dictionaries(
         st.text(max_size=8),

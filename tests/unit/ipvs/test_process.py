@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -414,3 +414,24 @@ def test_how_the_table_is_left(
 ) -> None:
     globals_ = GlobalDefs(lvs_flush_on_stop=flush_on_stop)
     assert release_mode(globals_, supervisor_gone=supervisor_gone, dont_release=dont_release) == mode
+
+
+@pytest.mark.parametrize(
+    ("options", "flush_on_stop", "who"),
+    [
+        (Options(), "no", ["[10.0.0.1]:80", VS]),
+        (Options(), "VS", [VS]),
+        (Options(dont_release_ipvs=True), "no", []),
+    ],
+)
+def test_a_stop_with_omega_tells_of_what_is_up(
+    rig: Rig, options: Options, flush_on_stop: Any, who: list[str]
+) -> None:
+    slice_ = config(virtual(real(1, "a"), real(2, "b"), omega=True), lvs_flush_on_stop=flush_on_stop)
+    worker = rig.started(slice_, a=True, b=False)
+    worker.ctx = replace(worker.ctx, options=options)
+    rig.bus.events.clear()
+    asyncio.run(worker._leave(supervisor_gone=False))
+    told = [e.real_server if isinstance(e, RealServerChanged) else VS for e in rig.bus.events]
+    assert told == who
+    assert not any(getattr(event, "alive", False) or getattr(event, "up", False) for event in rig.bus.events)

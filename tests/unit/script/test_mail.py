@@ -126,6 +126,11 @@ def test_a_name_cannot_add_headers() -> None:
     assert message_from_bytes(data, policy=SMTP)["Bcc"] is None
 
 
+def test_a_subject_is_one_line() -> None:
+    subject = f"[r1] Realserver [10.0.1.1]:tcp:80 of virtual server [{'a' * 60}]:0 - DOWN"
+    assert f"\r\nSubject: {subject}\r\n".encode() in compose(Mail(subject=subject, body=""), POST, 0.0)
+
+
 @pytest.mark.parametrize(
     ("answers", "final"),
     [

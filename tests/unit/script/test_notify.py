@@ -185,6 +185,12 @@ def test_services_and_servers_have_lines_of_their_own_kind() -> None:
     ]
 
 
+def test_that_a_server_is_down_as_it_was_from_the_start_is_not_mailed() -> None:
+    effects = told(ServerChanged(service=WEB.key, server="[10.0.1.1]:80", up=False, confirmed=True))
+    assert any(one.startswith("/f/lvs") for one in effects)
+    assert not any(one.startswith("mail") for one in effects)
+
+
 def test_mail_needs_a_server_a_recipient_and_the_wish() -> None:
     def mails(what: Happening, wanted: ScriptSlice) -> list[str]:
         return [one for one in told(what, wanted) if one.startswith("mail")]
