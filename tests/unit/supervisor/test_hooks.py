@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from supervisor.hooks import SPARE_S, Hooks
 from supervisor.loader import Loaded, load_here
 from supervisor.reload import Generation
+from supervisor.systemd import Notifier
 from tests.unit.supervisor.test_loader_limits import Log
 from tests.unit.supervisor.test_reload import Answers, FakeLoader, Owner, Quiet
 from worker.clock import boottime
@@ -176,3 +178,15 @@ def test_a_stop_answers_who_asked_for_a_reload_meanwhile() -> None:
     owner.reload.request(client)  # type: ignore[arg-type]
     owner.reload.cancel()
     assert client.got == [{"ok": False, "error": "the daemon is stopping"}]
+
+
+def test_the_service_manager_is_told_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        Notifier().extend(22.0, "startup_script runs")
+        assert manager.recv(4096).decode().splitlines() == [
+            "EXTEND_TIMEOUT_USEC=22000000",
+            "STATUS=startup_script runs",
+        ]
