@@ -137,6 +137,7 @@ def test_a_killed_writer_leaves_whole_records() -> None:
         if pid == 0:
             box = BlackBox.attach(fd)
             number = seen
+            box.arm(1, float(number), float(number))  # what the one before may have had no time for
             while True:
                 number += 1
                 body = number.to_bytes(8, "big")
