@@ -37,7 +37,9 @@ def slices(config: Config) -> dict[str, Slice]:
             instances=config.vrrp_instances,
             sync_groups=config.sync_groups,
             interface_delays=config.interface_delays,
-            vrrp_scripts=tuple(one for one in config.vrrp_scripts if one.name in tracked),
+            script_runs_s={
+                one.name: one.interval_s + one.timeout_s for one in config.vrrp_scripts if one.name in tracked
+            },
         )
     checks = tuple(check for server in services for real in server.real_servers for check in real.checks)
     if checks:

@@ -14,7 +14,7 @@ import zmq
 from bus.messages import StaleEvent, TrackerState
 from bus.replica import Changed, Fresh, Record, Snapshot, Stale, Update
 from bus.subscriber import Subscriber
-from keepalived_conf.model import SyncGroup, VrrpInstance, VrrpScript, VrrpSlice
+from keepalived_conf.model import SyncGroup, VrrpInstance, VrrpSlice
 from vrrp_proc.debounce import Debounce, capped
 from vrrp_proc.links import LinkTable
 from vrrp_proc.loop import Loop, Stage, Timer
@@ -53,7 +53,7 @@ class Trackers:
         self._follows: dict[str, tuple[Follow, ...]] = {}
         self._followers: dict[str, set[str]] = {}
         """Key of a tracker -> the instances that follow it."""
-        self._scripts: dict[str, VrrpScript] = {}
+        self._runs_s: dict[str, float] = {}
         self._values: dict[str, int | None] = {}
         self._results: dict[str, str] = {}
         self._unusable: set[str] = set()
@@ -77,7 +77,7 @@ class Trackers:
         for name, each in self._follows.items():
             for one in each:
                 self._followers.setdefault(one.key, set()).add(name)
-        self._scripts = {one.name: one for one in wanted.vrrp_scripts}
+        self._runs_s = wanted.script_runs_s
         keys = {one.key for each in self._follows.values() for one in each if one.kind in _ELSEWHERE}
         for key in keys - set(self._values):
             self._values[key] = self._kept.get(key)
@@ -120,7 +120,7 @@ class Trackers:
             stale=stale,
             unusable=self._unusable,
             results=self._results,
-            scripts=self._scripts,
+            runs_s=self._runs_s,
         )
 
     def link_up(self, name: str) -> bool:

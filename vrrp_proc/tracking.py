@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from keepalived_conf.model import SyncGroup, TrackRef, VrrpInstance, VrrpScript
+from keepalived_conf.model import SyncGroup, TrackRef, VrrpInstance
 
 Kind = Literal["interface", "script", "file", "process"]
 
@@ -184,10 +184,10 @@ def judge(
     stale: Collection[str] = (),
     unusable: Collection[str] = (),
     results: Mapping[str, str] | None = None,
-    scripts: Mapping[str, VrrpScript] | None = None,
+    runs_s: Mapping[str, float] | None = None,
 ) -> Tracking:
     """All trackers of one router. ``values`` by key; ``stale``: kinds whose owner is silent; ``unusable``:
-    keys of those that were tried in vain."""
+    keys of those that were tried in vain; ``runs_s``: of scripts by name, interval + timeout."""
     shares = []
     wait_s = 0.0
     for follow in wanted:
@@ -205,8 +205,7 @@ def judge(
         )
         shares.append(share)
         if share.waiting:
-            script = (scripts or {}).get(follow.name) if follow.kind == "script" else None
-            run_s = script.interval_s + script.timeout_s if script is not None else 0.0
+            run_s = (runs_s or {}).get(follow.name, 0.0) if follow.kind == "script" else 0.0
             wait_s = max(wait_s, run_s + WAIT_MARGIN_S)
     return Tracking(shares=tuple(shares), wait_s=wait_s)
 

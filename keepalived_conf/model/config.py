@@ -49,8 +49,8 @@ class VrrpSlice:
     instances: tuple[VrrpInstance, ...]
     sync_groups: tuple[SyncGroup, ...] = ()
     interface_delays: tuple[InterfaceDelay, ...] = ()
-    vrrp_scripts: tuple[VrrpScript, ...] = ()
-    """Those that are tracked: how long their first result may take."""
+    script_runs_s: dict[str, float] = field(default_factory=dict)
+    """Name of each tracked script -> interval + timeout: how long its first result may take."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

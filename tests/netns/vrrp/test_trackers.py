@@ -19,7 +19,7 @@ from bus.messages import (
 )
 from bus.replica import EventHappened, Snapshot
 from bus.subscriber import Subscriber
-from keepalived_conf.model import InterfaceDelay, Script, TrackRef, VrrpInstance, VrrpScript
+from keepalived_conf.model import InterfaceDelay, TrackRef, VrrpInstance
 from tests.chaos.bus.bench import Bench
 from tests.lab import Lab
 from tests.lab.system import wait_until
@@ -29,7 +29,6 @@ from worker.control import Epoch
 
 VIP = "192.0.2.100"
 ElsewhereKind = Literal["script", "file", "process"]
-SCRIPT = VrrpScript(name="chk", script=Script(command=("/bin/true",)), interval_s=1, timeout_s=1)
 
 
 def ref(name: str, weight: int = 0, *, reverse: bool = False) -> TrackRef:
@@ -189,7 +188,7 @@ def test_first_result_is_awaited_in_init_and_nothing_is_told(
     lab: Lab, worker: MakeWorker, world: World
 ) -> None:
     made = worker("n1", instance(advert_int_cs=10, track_script=(ref("chk"),)))
-    made.extra["vrrp_scripts"] = (SCRIPT,)
+    made.extra["script_runs_s"] = {"chk": 2.0}
     world.start(made)
     state = world.until(lambda s: True, "a record")
     assert (state.state, state.trackers[0].value) == ("INIT", None)
@@ -205,7 +204,7 @@ def test_bad_first_result_is_a_fault_and_a_silent_tracker_counts_as_good(
     worker: MakeWorker, world: World
 ) -> None:
     made = worker("n1", instance(advert_int_cs=10, track_script=(ref("chk"),)))
-    made.extra["vrrp_scripts"] = (SCRIPT,)
+    made.extra["script_runs_s"] = {"chk": 2.0}
     began_at = time.monotonic()
     world.start(made)
     world.say("script", "chk", 0, "exit status 3")
@@ -222,7 +221,7 @@ def test_bad_first_result_is_a_fault_and_a_silent_tracker_counts_as_good(
 def test_a_script_that_cannot_be_run_is_not_waited_for(worker: MakeWorker, world: World) -> None:
     """As in keepalived: the instance goes on without it."""
     made = worker("n1", instance(advert_int_cs=10, track_script=(ref("chk"),)))
-    made.extra["vrrp_scripts"] = (replace(SCRIPT, interval_s=60, timeout_s=60),)
+    made.extra["script_runs_s"] = {"chk": 120.0}
     world.start(made)
     world.say("script", "chk", None, "/bin/chk does not exist")
     world.until(lambda s: s.state == "MASTER", "master at once")

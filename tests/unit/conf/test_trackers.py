@@ -27,8 +27,10 @@ from keepalived_conf.model import (
     TrackRef,
     VrrpInstance,
     VrrpScript,
+    VrrpSlice,
     Weight,
 )
+from keepalived_conf.slicing import slices
 from keepalived_conf.syntax.words import Word
 from tests.unit.conf.support import codes, find, instance_text, load, where
 
@@ -367,3 +369,15 @@ def read(form: Form, text: str) -> object:
 def test_what_a_form_writes_it_reads(form: Form, value: object, text: str) -> None:
     assert " ".join(form.write(value)) == text
     assert read(form, text) == value
+
+
+def test_vrrp_learns_of_a_script_how_long_its_first_result_may_take_and_no_more() -> None:
+    result = load(
+        "vrrp_script a {\n script /bin/a\n interval 2\n timeout 3\n}\n"
+        "vrrp_script b {\n script /bin/b\n}\n"
+        "vrrp_instance V {\n interface lo\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.1\n }\n"
+        " track_script {\n a\n }\n}\n"
+    )
+    wanted = slices(result.config)["vrrp"]
+    assert isinstance(wanted, VrrpSlice)
+    assert wanted.script_runs_s == {"a": 5.0}

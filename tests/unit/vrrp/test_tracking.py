@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 
-from keepalived_conf.model import Script, SyncGroup, TrackRef, VirtualAddress, VrrpScript
+from keepalived_conf.model import SyncGroup, TrackRef, VirtualAddress
 from tests.unit.vrrp import build
 from vrrp_proc import events as ev
 from vrrp_proc.tracking import (
@@ -161,14 +160,11 @@ def test_group_trackers_replace_weights_but_not_faults() -> None:
 
 
 def test_the_wait_for_first_results_is_that_of_the_slowest_script() -> None:
-    def script(name: str, **values: Any) -> VrrpScript:
-        return VrrpScript(name=name, script=Script(command=("/x",)), **values)
-
-    scripts = {"a": script("a", interval_s=2, timeout_s=3), "b": script("b", interval_s=60, timeout_s=60)}
+    runs_s = {"a": 5.0, "b": 120.0}
     wanted = [Follow(kind="script", name="a"), Follow(kind="script", name="b", weight=9)]
-    tracking = judge(wanted, {}, scripts=scripts)
+    tracking = judge(wanted, {}, runs_s=runs_s)
     assert (tracking.waiting, tracking.wait_s) == (("script a",), 10.0)
-    known = judge(wanted, {"script:a": 1}, scripts=scripts)
+    known = judge(wanted, {"script:a": 1}, runs_s=runs_s)
     assert known.waiting == ()
 
 
