@@ -19,7 +19,7 @@ from tests.lab.system import wait_until
 PACES = (
     Pace(interval_s=0.3, timeout_s=1.0, fall=2, rise=2, lasts_s=0.1),
     Pace(interval_s=1.0, timeout_s=1.0, fall=1, rise=1, lasts_s=0.2, ways=("exit", "signal", "hang")),
-    Pace(interval_s=0.5, timeout_s=0.5, fall=3, rise=2, ways=("exit", "hang")),
+    Pace(interval_s=0.6, timeout_s=0.5, fall=3, rise=2, ways=("exit", "hang")),
 )
 """One that hangs is found out within the bound where its timeout is not longer than its interval."""
 QUOTA = {"kill script": 12, "hang script": 4, "kill bus": 4, "hang bus": 1}
