@@ -174,12 +174,16 @@ class Director:
                 self._say(priority)
                 told = self._told(state)
                 stall_s = max(stall_s, _pause(0.03 + random.random() * 0.05))
-                first = _first_of_each(self.wire.adverts(src=cause, priority=None))
+                first = _first_of_each(self.wire.adverts(src=cause))
+                asked = _first_of_each(self.wire.adverts(src=self._source, priority=priority))
                 for number, name in enumerate(self.names):
                     frame = first.get(FIRST_VRID + number)
                     if frame is None:
                         raise LabError(f"{self.daemon.program.name}: no advert of {name} was seen")
                     samples.setdefault(metric, []).append(told[name] - frame.at)
+                    if state == "MASTER":
+                        due_at = asked[FIRST_VRID + number].at + conf.skew_s(PRIORITY, ADVERT_INT_S)
+                        samples.setdefault("master_over_skew_s", []).append(told[name] - due_at)
         if self.shape.by_script:
             samples["script_alone_s"] = [self._alone() for _ in range(ALONE)]
         return Round(samples=samples, host_stall_s=stall_s)
