@@ -95,7 +95,14 @@ TIERS = (
         beside=("test_virtual_router.py",),
     ),
     Tier(name="kernel", about="a kernel with real IPVS", timeout_s=900, place=places.ipvs_kernel),
-    Tier(name="chaos", about="processes killed and stopped under traffic", timeout_s=1200, place=_namespaces),
+    Tier(
+        name="chaos",
+        about="processes killed and stopped under traffic",
+        timeout_s=1200,
+        place=_namespaces,
+        # In this order: those with bounds of milliseconds are left alone when the others have ended.
+        beside=("test_kills.py", "test_moments.py", "test_script.py", "test_fence.py"),
+    ),
 )
 
 

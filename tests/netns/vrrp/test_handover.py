@@ -279,6 +279,7 @@ def test_held_back_it_takes_over_when_nobody_else_is_there(lab: Lab, worker: Mak
     peer = worker("n1", router(priority=100)).start()
     time.sleep(0.5)
     step_down(made)
+    wait_until(lambda: holds(lab, "n1"), 5, "the successor's addresses, which come after its advert")
     peer.kill()
     lab.ip("n1", "addr", "del", f"{VIP}/16", "dev", "e0")
     wait_until(lambda: holds(lab, "n2"), 5, "the service is back")
