@@ -264,6 +264,8 @@ class Lab:
     def kill_node(self, node: str) -> float:
         """SIGKILL every process of a node; returns the instant just before."""
         at = time.time()
+        # Stopped first: a host that dies leaves nobody the time to see another one die.
+        send_signal(pids_in_netns(self.ns(node)), signal.SIGSTOP)
         for _round in range(20):
             pids = pids_in_netns(self.ns(node))
             if not pids:
