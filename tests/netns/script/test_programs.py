@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from script_proc.jobs import Job, Result
@@ -16,6 +17,7 @@ from tests.unit.script.test_runner import OURSELVES, SHELL, Told, needs_root, si
 from worker.clock import boottime
 
 ROOT = Path(__file__).resolve().parents[3]
+TIMEOUTS = int(os.environ.get("PYKEEPALIVED_TEST_TIMEOUTS", "500"))
 
 
 async def longest_turns(t: Told) -> list[float]:
@@ -93,6 +95,28 @@ def test_255_that_ignore_term_are_all_gone_a_second_after_their_deadline(tmp_pat
             assert not os.path.exists(f"/proc/{pid}") or "Z" in Path(f"/proc/{pid}/stat").read_text()
 
     single(body, concurrent=255, within_s=120.0)
+
+
+def test_timeouts_in_number_leave_nothing() -> None:
+    """Each counts once as late, is ended, and is gone: one of ten takes SIGKILL for it."""
+
+    async def body(t: Told) -> None:
+        for number in range(TIMEOUTS):
+            stubborn = "trap '' TERM; " if number % 10 == 0 else ""
+            t.shell(f"{stubborn}sleep 1000 & wait; wait", key=f"s{number}", timeout_s=0.3)
+        assert await t.runner.drain(TIMEOUTS * 0.05 + 30)
+        assert len(t.late) == len(t.ended) == TIMEOUTS
+        assert Counter(result.killed_by for _, result in t.ended) == {
+            "SIGTERM": TIMEOUTS - TIMEOUTS // 10,
+            "SIGKILL": TIMEOUTS // 10,
+        }
+        late_s = sorted(result.ran_s - (job.timeout_s or 0) for job, result in t.ended)
+        assert late_s[len(late_s) * 95 // 100] < 1.0, f"reaped after the deadline: {late_s[-1]} s at worst"
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        states = {pid: Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] for pid in children}
+        assert [pid for pid, state in states.items() if state == "Z"] == []
+
+    single(body, concurrent=128, within_s=TIMEOUTS * 0.05 + 40)
 
 
 _WORKER = """
