@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import pathlib
-import random
-import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from tests.lab import programs
+from bench._command import arguments, compared
 from tests.lab.programs import Program
 from tests.lab.system import LabError, settle
 
@@ -76,64 +71,20 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, min(len(ordered) - 1, -int(-len(ordered) * percent // 100) - 1))]
 
 
-def arguments(description: str, argv: Sequence[str] | None, rounds: int) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=rounds, help="undisturbed rounds wanted of each daemon")
-    parser.add_argument("--max-tries", type=float, default=2.0, help="at most so many times as many")
-    parser.add_argument("--max-stall", type=float, default=0.010, metavar="S", help="longer: asked again")
-    parser.add_argument("--quiet-wait", type=float, default=2.0, metavar="S", help="patience before a round")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=pathlib.Path, help="append every round as a JSON line to this file")
-    parser.add_argument("--only", nargs="*", metavar="SCENARIO", help="run only these scenarios")
-    parser.add_argument(
-        "--daemon",
-        action="append",
-        default=[],
-        metavar="NAME=COMMAND",
-        help="one more daemon that takes keepalived's command line; NAME alone: ours or keepalived "
-        "(default: both)",
-    )
-    return parser.parse_args(argv)
-
-
 def main(description: str, scenarios: Sequence[Scenario], argv: Sequence[str] | None, rounds: int) -> int:
     """Run a benchmark's scenarios and print its tables; 1 when a daemon never brought a sample."""
-    options = arguments(description, argv, rounds)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if os.geteuid():
-        print("bench: needs root (network namespaces): sudo ./run bench ...", file=sys.stderr)
-        return 2
-    names = [scenario.name for scenario in scenarios]
-    unknown = set(options.only or ()) - set(names)
-    if unknown:
-        print(
-            f"bench: no such scenario: {', '.join(sorted(unknown))} (there are: {', '.join(names)})",
-            file=sys.stderr,
-        )
-        return 2
-    try:
-        compared = [_program(text) for text in options.daemon or ["ours", "keepalived"]]
-    except LabError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    random.seed(options.seed)
+    options = arguments(description, argv, "round", ("--rounds", rounds), 2.0)
+    daemons = compared(options, [scenario.name for scenario in scenarios])
     whole = True
     try:
         for scenario in scenarios:
             if not options.only or scenario.name in options.only:
-                pools = _run(scenario, compared, options)
-                show(scenario, [program.name for program in compared], pools)
+                pools = _run(scenario, daemons, options)
+                show(scenario, [program.name for program in daemons], pools)
                 whole &= all(pool.quiet or pool.stalled for pool in pools.values())
     except KeyboardInterrupt:
         return 130
     return 0 if whole else 1
-
-
-def _program(text: str) -> Program:
-    name, equals, command = text.partition("=")
-    return (
-        Program(name=name, argv=tuple(shlex.split(command))) if equals else programs.program(name)
-    )  # the first is the one that ratios are of
 
 
 def _run(scenario: Scenario, compared: Sequence[Program], options: argparse.Namespace) -> dict[str, Pool]:

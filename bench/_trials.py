@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import pathlib
 import random
-import shlex
-import signal
 import statistics
 import sys
 import time
@@ -20,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.lab import Daemon, Lab, Observer, Probe, conf, programs
+from bench._command import arguments, compared
+from tests.lab import Daemon, Lab, Observer, Probe, conf
 from tests.lab.programs import Program
 from tests.lab.system import LabError, settle, wait_until
 
@@ -50,66 +47,20 @@ class Tally:
     failed: list[str] = field(default_factory=list)
 
 
-def arguments(description: str, argv: Sequence[str] | None, repeats: int) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--repeats", type=int, default=repeats, help="undisturbed trials wanted of each")
-    parser.add_argument("--max-tries", type=float, default=2.0, help="at most so many times as many")
-    parser.add_argument("--max-stall", type=float, default=0.010, metavar="S", help="longer: repeated")
-    parser.add_argument("--quiet-wait", type=float, default=5.0, metavar="S", help="patience before a trial")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=pathlib.Path, help="append every trial as a JSON line to this file")
-    parser.add_argument("--only", nargs="*", metavar="SCENARIO", help="run only these scenarios")
-    parser.add_argument(
-        "--daemon",
-        action="append",
-        default=[],
-        metavar="NAME=COMMAND",
-        help="one more daemon that takes keepalived's command line; NAME alone: ours or keepalived "
-        "(default: both)",
-    )
-    return parser.parse_args(argv)
-
-
-def daemons(options: argparse.Namespace) -> list[Program]:
-    """The daemons to compare; the first is the one that ratios are of."""
-    found = []
-    for text in options.daemon or ["ours", "keepalived"]:
-        name, equals, command = text.partition("=")
-        if equals:
-            found.append(Program(name=name, argv=tuple(shlex.split(command))))
-        else:
-            found.append(programs.program(name))
-    return found
-
-
 def main(
     description: str, scenarios: Sequence[Scenario], argv: Sequence[str] | None, repeats: int = 5
 ) -> int:
     """Run a benchmark's scenarios and print its tables; 1 when a daemon never managed a trial."""
-    options = arguments(description, argv, repeats)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if os.geteuid():
-        print("bench: needs root (network namespaces): sudo ./run bench ...", file=sys.stderr)
-        return 2
-    unknown = set(options.only or ()) - {scenario.name for scenario in scenarios}
-    if unknown:
-        names = ", ".join(scenario.name for scenario in scenarios)
-        print(f"bench: no such scenario: {', '.join(sorted(unknown))} (there are: {names})", file=sys.stderr)
-        return 2
-    try:
-        compared = daemons(options)
-    except LabError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    random.seed(options.seed)
+    options = arguments(description, argv, "trial", ("--repeats", repeats), 5.0)
+    daemons = compared(options, [scenario.name for scenario in scenarios])
     whole = True
     try:
         for scenario in scenarios:
             if options.only and scenario.name not in options.only:
                 continue
             for params in scenario.params:
-                tallies = _run(scenario, params, compared, options)
-                _print(scenario, params, compared, tallies)
+                tallies = _run(scenario, params, daemons, options)
+                _print(scenario, params, daemons, tallies)
                 whole &= all(tally.quiet or tally.stalled for tally in tallies.values())
     except KeyboardInterrupt:
         return 130

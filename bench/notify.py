@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from bench import _samples
+from bench._command import pause
 from bench._samples import Round, Samples, Scenario, Stage, Take
 from tests.lab import Lab, Observer, conf
 from tests.lab.programs import Program
@@ -173,7 +174,7 @@ class Director:
                 self.wire.forget()
                 self._say(priority)
                 told = self._told(state)
-                stall_s = max(stall_s, _pause(0.03 + random.random() * 0.05))
+                stall_s = max(stall_s, pause(0.03 + random.random() * 0.05))
                 first = _first_of_each(self.wire.adverts(src=cause))
                 asked = _first_of_each(self.wire.adverts(src=self._source, priority=priority))
                 for number, name in enumerate(self.names):
@@ -208,15 +209,6 @@ def _first_of_each(frames: Sequence[VrrpFrame]) -> dict[int, VrrpFrame]:
     for frame in frames:
         found.setdefault(frame.vrid, frame)
     return found
-
-
-def _pause(seconds: float) -> float:
-    """Sleep in small pieces; returns the longest time overslept."""
-    worst, end = 0.0, time.monotonic() + seconds
-    while (before := time.monotonic()) < end:
-        time.sleep(0.005)
-        worst = max(worst, time.monotonic() - before - 0.005)
-    return worst
 
 
 def stage(shape: Shape) -> Stage:

@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from bench import _samples
+from bench._command import pause
 from bench._samples import Round, Samples, Scenario, Stage, Take
 from tests.lab import Lab, Observer, conf
 from tests.lab.programs import Program
@@ -118,7 +119,7 @@ class Director:
         """One round."""
         self.wire.forget()
         daemon = set(pids_in_netns(self.lab.ns(self.node)))
-        stall_s = _pause(WITHOUT_S)
+        stall_s = pause(WITHOUT_S)
         before = self.wire.frames()
         loaded_at = self._reload(with_scripts=True)
         time.sleep(WITH_S)
@@ -181,15 +182,6 @@ def _late(frames: Sequence[object], since: float, predecessors: int = 1) -> Iter
             due_at = min(at + (len(last) - place) * interval_s for place, at in enumerate(last))
             yield max(0.0, frame.at - due_at)
         sent_at.append(frame.at)
-
-
-def _pause(seconds: float) -> float:
-    """Sleep in small pieces; returns the longest time overslept."""
-    worst, end = 0.0, time.monotonic() + seconds
-    while (before := time.monotonic()) < end:
-        time.sleep(0.005)
-        worst = max(worst, time.monotonic() - before - 0.005)
-    return worst
 
 
 def stage(*, mixed: bool) -> Stage:

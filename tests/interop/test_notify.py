@@ -397,20 +397,21 @@ def test_the_mails_are_equal(both: dict[str, Told]) -> None:
     assert len(both["ours"].mails) == 15
 
 
-def test_a_sync_group_is_told_as_keepalived_tells_it(groups: dict[str, Told]) -> None:
-    def blocks(lines: list[str]) -> list[str]:
-        """Which member comes first is chance: members in order of their names."""
-        found: list[str] = []
-        members: list[str] = []
-        for line in [*lines, "end"]:
-            if line.startswith("INSTANCE"):
-                members.append(line)
-                continue
-            found += [*sorted(members), line]
-            members = []
-        return found
+def members_in_order(lines: list[str]) -> list[str]:
+    """Which member of a group becomes something first is chance."""
+    found: list[str] = []
+    members: list[str] = []
+    for line in [*lines, "end"]:
+        if line.startswith("INSTANCE"):
+            members.append(line)
+            continue
+        found += [*sorted(members), line]
+        members = []
+    return found
 
-    ours, theirs = blocks(groups["ours"].lines), blocks(groups["keepalived"].lines)
+
+def test_a_sync_group_is_told_as_keepalived_tells_it(groups: dict[str, Told]) -> None:
+    ours, theirs = members_in_order(groups["ours"].lines), members_in_order(groups["keepalived"].lines)
     assert ours == theirs
     assert ours[:6] == [
         'GROUP "G1" BACKUP 0',

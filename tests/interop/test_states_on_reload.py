@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.interop.test_notify import Course, GroupCourse, Told, run_both
+from tests.interop.test_notify import Course, GroupCourse, Told, members_in_order, run_both
 
 QUIET_S = 1.0
 FLAG = "    fifo_write_vrrp_states_on_reload\n"
@@ -111,19 +111,6 @@ def news(lines: list[str]) -> list[str]:
         if (kind, state) != ("INSTANCE", "MASTER") or last.get(name) != state:
             found.append(line)
         last[name] = state
-    return found
-
-
-def members_in_order(lines: list[str]) -> list[str]:
-    """Which member of a group becomes something first is chance."""
-    found: list[str] = []
-    members: list[str] = []
-    for line in [*lines, "end"]:
-        if line.startswith("INSTANCE"):
-            members.append(line)
-            continue
-        found += [*sorted(members), line]
-        members = []
     return found
 
 

@@ -40,17 +40,24 @@ def _tracked(core: Core, seed: int, **values: Any) -> Plan:
     return plan
 
 
+def _followed_without_weight(plan: Plan, core: Core) -> tuple[Any, Node]:
+    """Every node follows one tracker that faults; (the tracker, the master a while after the start)."""
+    kind = plan.rng.choice(("script", "file", "process", "interface"))
+    one = core.tracking.Follow(kind=kind, name="t")
+    for node in plan.nodes:
+        node.follows, node.values = (one,), {one.key: _neutral(one)}
+    plan.start_all()
+    master = plan.settled(plan.best())
+    plan.lan.run_for(plan.rng.random() * plan.interval_s)
+    return one, master
+
+
 def fault(core: Core, seed: int) -> None:
     """A tracker without weight takes the master off: priority 0, takeover after the skew; and back."""
     plan = make(core, seed)
     lan, rng = plan.lan, plan.rng
     lan.strict_overlap = True
-    one = core.tracking.Follow(kind=rng.choice(("script", "file", "process", "interface")), name="t")
-    for node in plan.nodes:
-        node.follows, node.values = (one,), {one.key: _neutral(one)}
-    plan.start_all()
-    master = plan.settled(plan.best())
-    lan.run_for(rng.random() * plan.interval_s)
+    one, master = _followed_without_weight(plan, core)
     flipped_at = lan.now
     master.flip(one.key, 1 - _neutral(one))
     others = [n for n in plan.nodes if n is not master]
@@ -71,12 +78,7 @@ def fault_while_leaving(core: Core, seed: int) -> None:
     plan = make(core, seed, intervals=(0.1, 1.0))
     lan, rng = plan.lan, plan.rng
     lan.strict_overlap = True
-    one = core.tracking.Follow(kind=rng.choice(("script", "file", "process", "interface")), name="t")
-    for node in plan.nodes:
-        node.follows, node.values = (one,), {one.key: _neutral(one)}
-    plan.start_all()
-    master = plan.settled(plan.best())
-    lan.run_for(rng.random() * plan.interval_s)
+    one, master = _followed_without_weight(plan, core)
     stop = rng.random() < 0.5
     skew_s = min(plan.skew_s(n) for n in plan.nodes if n is not master)
     if stop:
